@@ -284,6 +284,8 @@ CREATE TABLE open_deliveries (
   blocked        boolean NOT NULL DEFAULT false,
   sequence       bigint,
   ordering_key   text,
+  -- Copies of what the delivery and its event say, so that a claim reads one log table and not two.
+  payload_format text NOT NULL,
   data_bytes     integer NOT NULL
 ) WITH (
   fillfactor = 50,

@@ -1,0 +1,103 @@
+import { Module, type DynamicModule, type Provider } from '@nestjs/common';
+import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR, APP_PIPE } from '@nestjs/core';
+import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
+import type { EgressPolicy } from '#adapters/http-sender/egress-policy.js';
+import { KeyDirectory } from '#adapters/postgres/api-keys.js';
+import type { Database } from '#adapters/postgres/database.js';
+import { IdempotentPosts } from '#adapters/postgres/idempotent-posts.js';
+import type { IdMaker } from '#domain/ids.js';
+import type { DatabaseClock } from '#pipeline/database-clock.js';
+import type { HintQueue } from '#pipeline/hint-queue.js';
+import type { SecretBox } from '#pipeline/secret-box.js';
+import { AuthenticationGuard } from './auth/authentication.guard.js';
+import { ConfirmKeyInterceptor } from './auth/confirm-key.interceptor.js';
+import { PrincipalCache } from './auth/principal-cache.js';
+import { ScopesGuard } from './auth/scopes.guard.js';
+import { HealthController } from './health/health.controller.js';
+import type { ReadinessCheck } from './health/readiness.js';
+import { BodyInterceptor } from './http/body.js';
+import { ErrorFilter } from './http/error.filter.js';
+import { PostAnswerInterceptor } from './http/idempotency.js';
+import { ResourceGuard } from './http/resource.js';
+import { RouteTable } from './http/route-table.js';
+import { SchemaPipe } from './http/validation.js';
+import { DocsController, OpenApiDocument } from './openapi/docs.controller.js';
+import { Cursors } from './paging/cursors.js';
+import { RESOURCE_MODULES } from './resources.js';
+import {
+  DATABASE,
+  DATABASE_CLOCK,
+  EGRESS_POLICY,
+  HEADER_PREFIX,
+  HINT_QUEUE,
+  ID_MAKER,
+  LOGGER,
+  METRICS,
+  READINESS_CHECKS,
+  SECRET_BOX,
+} from './tokens.js';
+
+/** Everything that the HTTP edge needs from outside. It closes none of it. */
+export interface ApiOptions {
+  readonly database: Database;
+  readonly secretBox: SecretBox;
+  readonly egressPolicy: EgressPolicy;
+  readonly hintQueue: HintQueue;
+  readonly databaseClock: DatabaseClock;
+  readonly idMaker: IdMaker;
+  /** What page cursors are sealed with: the first encryption key. */
+  readonly cursorSecret: Uint8Array;
+  /** Brand of the headers that receivers get. */
+  readonly headerPrefix: string;
+  readonly logger: Logger;
+  readonly metrics: Registry;
+  readonly readinessChecks: readonly ReadinessCheck[];
+  /** Posthorn's own version. */
+  readonly version: string;
+}
+
+@Module({})
+export class ApiModule {
+  /** Its providers are global: a resource folder's module imports nothing. */
+  static register(options: ApiOptions): DynamicModule {
+    const shared: Provider[] = [
+      { provide: DATABASE, useValue: options.database },
+      { provide: DATABASE_CLOCK, useValue: options.databaseClock },
+      { provide: EGRESS_POLICY, useValue: options.egressPolicy },
+      { provide: HEADER_PREFIX, useValue: options.headerPrefix },
+      { provide: HINT_QUEUE, useValue: options.hintQueue },
+      { provide: ID_MAKER, useValue: options.idMaker },
+      { provide: LOGGER, useValue: options.logger },
+      { provide: METRICS, useValue: options.metrics },
+      { provide: READINESS_CHECKS, useValue: options.readinessChecks },
+      { provide: SECRET_BOX, useValue: options.secretBox },
+      { provide: KeyDirectory, useValue: new KeyDirectory(options.database) },
+      { provide: IdempotentPosts, useValue: new IdempotentPosts(options.database, options.secretBox) },
+      { provide: Cursors, useValue: new Cursors(options.cursorSecret) },
+      PrincipalCache,
+    ];
+    return {
+      module: ApiModule,
+      global: true,
+      imports: [...RESOURCE_MODULES],
+      controllers: [HealthController, DocsController],
+      providers: [...shared, ...EDGE],
+      exports: shared,
+    };
+  }
+}
+
+/** In the order of the contract's checks: 401, 403, 404, then 415 and 400 with the parse of the body, then 422. */
+const EDGE: Provider[] = [
+  RouteTable,
+  OpenApiDocument,
+  { provide: APP_FILTER, useClass: ErrorFilter },
+  { provide: APP_GUARD, useClass: AuthenticationGuard },
+  { provide: APP_GUARD, useClass: ScopesGuard },
+  { provide: APP_GUARD, useClass: ResourceGuard },
+  { provide: APP_INTERCEPTOR, useClass: ConfirmKeyInterceptor },
+  { provide: APP_INTERCEPTOR, useClass: BodyInterceptor },
+  { provide: APP_INTERCEPTOR, useClass: PostAnswerInterceptor },
+  { provide: APP_PIPE, useClass: SchemaPipe },
+];

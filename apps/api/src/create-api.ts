@@ -1,0 +1,97 @@
+import 'reflect-metadata';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { NestFactory } from '@nestjs/core';
+import type { FastifyInstance } from 'fastify';
+import { formatId, ID_PREFIXES } from '#domain/ids.js';
+import { nestLogger } from '#observability/logger.js';
+import { ApiModule, type ApiOptions } from './api.module.js';
+import { BODY_BYTES_MAX } from './http/body.js';
+import { answerClientError } from './http/client-error.js';
+import { describeError } from './http/describe-error.js';
+import { sendError } from './http/error-answer.js';
+import { observeRequests } from './http/observe-requests.js';
+import { NO_BODY } from './http/request-state.js';
+import { RouteTable } from './http/route-table.js';
+import { openApiDocument } from './openapi/document.js';
+import { OpenApiDocument } from './openapi/docs.controller.js';
+
+/** Headers and body must have arrived by then; 8 MiB take that long at half a megabit. Slower is an attack. */
+const REQUEST_TIMEOUT_MS = 120_000;
+/** Longer than proxies keep an idle connection, so that they close first and never write into a closing one. */
+const KEEP_ALIVE_TIMEOUT_MS = 72_000;
+/** No id is longer; a longer one names nothing. */
+const PATH_PARAMETER_LENGTH_MAX = 256;
+
+/**
+ * The HTTP edge, ready to `listen` or to be asked by `inject`. Listens to nothing, reads no configuration and takes
+ * no signals; `close()` finishes the requests under way, and leaves what it was given to its owner.
+ */
+export async function createApi(options: ApiOptions): Promise<NestFastifyApplication> {
+  const adapter = createAdapter(options);
+  const app = await NestFactory.create<NestFastifyApplication>(ApiModule.register(options), adapter, {
+    logger: nestLogger(options.logger),
+    bodyParser: false,
+    abortOnError: false,
+  });
+  await prepareApi(app, options);
+  return app;
+}
+
+/** The Fastify server that {@link ApiModule} expects: request ids, raw bodies, errors in the one shape. */
+export function createAdapter(options: Pick<ApiOptions, 'idMaker'>): FastifyAdapter {
+  const newRequestId = (): string => formatId(ID_PREFIXES.request, options.idMaker.uuid());
+  return new FastifyAdapter({
+    genReqId: newRequestId,
+    requestIdHeader: false,
+    bodyLimit: BODY_BYTES_MAX,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    // While it closes, requests that are already here are served, and their connections closed after them.
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: PATH_PARAMETER_LENGTH_MAX },
+    frameworkErrors: (error, request, reply) => sendError(describeError(error), request, reply),
+    clientErrorHandler: (error, socket) => answerClientError(error, socket, newRequestId),
+  });
+}
+
+/** Applies all that is not a module's business to an application that has {@link ApiModule} in it, and starts it up. */
+export async function prepareApi(app: NestFastifyApplication, options: ApiOptions): Promise<void> {
+  const fastify = app.getHttpAdapter().getInstance() as unknown as FastifyInstance;
+  takeRawBodies(fastify);
+  followRoutes(fastify, app.get(RouteTable));
+  observeRequests(fastify, options.logger, options.metrics);
+  await app.init();
+  app.get(OpenApiDocument).set(openApiDocument(app, options.version));
+  await fastify.ready();
+}
+
+/** Every body stays a Buffer, whatever its content type says: what it may be is judged after who sent it. */
+function takeRawBodies(fastify: FastifyInstance): void {
+  fastify.decorateRequest('posthorn', null);
+  fastify.addHook('onRequest', (request, reply, done) => {
+    const contentType = request.headers['content-type'];
+    request.posthorn = {
+      startedAtMs: performance.now(),
+      contentType,
+      principal: null,
+      loaded: null,
+      document: null,
+      bodyBytes: NO_BODY,
+    };
+    // Fastify itself would answer a content type that it cannot read with 415, before anybody asked for the key.
+    if (contentType !== undefined) request.headers['content-type'] = 'application/octet-stream';
+    void reply.header('x-request-id', request.id);
+    done();
+  });
+  fastify.removeAllContentTypeParsers();
+  fastify.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+}
+
+function followRoutes(fastify: FastifyInstance, routes: RouteTable): void {
+  fastify.addHook('onRoute', (route) => {
+    routes.add(route.url, route.method);
+    const bodyBytesMax = (route.config as { bodyBytesMax?: number } | undefined)?.bodyBytesMax;
+    if (bodyBytesMax !== undefined) route.bodyLimit = bodyBytesMax;
+  });
+}

@@ -1,0 +1,30 @@
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { ApiError } from './api-error.js';
+
+/** The one error shape, as it goes on the wire. */
+export interface ErrorBody {
+  readonly status: number;
+  readonly code: string;
+  readonly message: string;
+  readonly data: unknown;
+  readonly request_id: string;
+}
+
+export function errorBody(error: ApiError, requestId: string): ErrorBody {
+  return {
+    status: error.status,
+    code: error.code,
+    message: error.message,
+    data: error.data ?? null,
+    request_id: requestId,
+  };
+}
+
+/** Sends an error unless something has gone out already. */
+export function sendError(error: ApiError, request: FastifyRequest, reply: FastifyReply): void {
+  if (reply.sent) return;
+  void reply
+    .code(error.status)
+    .headers({ ...error.headers, 'x-request-id': request.id, 'content-type': 'application/json; charset=utf-8' })
+    .send(JSON.stringify(errorBody(error, request.id)));
+}

@@ -1,0 +1,38 @@
+import { Catch, Inject, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import { LOGGER } from '../tokens.js';
+import { ApiError } from './api-error.js';
+import { describeError } from './describe-error.js';
+import { sendError } from './error-answer.js';
+import { RouteTable } from './route-table.js';
+
+/** Everything that is thrown anywhere behind the router ends here and leaves in the one error shape. */
+@Catch()
+export class ErrorFilter implements ExceptionFilter {
+  constructor(
+    @Inject(LOGGER) private readonly logger: Logger,
+    private readonly routes: RouteTable,
+  ) {}
+
+  catch(thrown: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    const request = http.getRequest<FastifyRequest>();
+    const reply = http.getResponse<FastifyReply>();
+    const described = describeError(thrown);
+    const error = request.is404 && described.status !== 413 ? this.#noRoute(request) : described;
+    if (error.status >= 500) {
+      this.logger.error({ err: thrown, request_id: request.id }, 'request failed');
+    }
+    sendError(error, request, reply);
+  }
+
+  /** 405 where the path is there with another method, else 404. */
+  #noRoute(request: FastifyRequest): ApiError {
+    const allowed = this.routes.methodsOf(request.url);
+    if (allowed.length === 0) return new ApiError('not_found', 'There is nothing at this path.');
+    return new ApiError('method_not_allowed', `This path takes ${allowed.join(', ')}.`, null, {
+      allow: allowed.join(', '),
+    });
+  }
+}

@@ -1,0 +1,35 @@
+import { StandardSchemaValidationPipe, type StandardSchemaValidationPipeOptions } from '@nestjs/common';
+import { invalidRequest, type InputProblem } from './api-error.js';
+
+type Issues = Parameters<NonNullable<StandardSchemaValidationPipeOptions['exceptionFactory']>>[0];
+
+/** More problems than anybody fixes in one go; a body of 500 events could name thousands. */
+const PROBLEMS_MAX = 100;
+
+/** Checks `@Body({ schema })`, `@Query({ schema })` and `@Param({ schema })` and answers 422 with each problem's path. */
+export class SchemaPipe extends StandardSchemaValidationPipe {
+  constructor() {
+    super({ exceptionFactory: (issues) => invalidRequest(problemsOf(issues)) });
+  }
+
+  /**
+   * Nest would delete `__proto__` and `constructor` before the schema sees them. Here they are unknown fields like any
+   * other, which strict schemas refuse.
+   */
+  protected override stripProtoKeys(): void {
+    return;
+  }
+}
+
+/** The problems of a failed validation. A field that is not known is named by its own path. */
+export function problemsOf(issues: Issues): [InputProblem, ...InputProblem[]] {
+  const [first, ...rest] = issues.flatMap(problemsOfIssue).slice(0, PROBLEMS_MAX);
+  return [first ?? { path: '', message: 'is not valid' }, ...rest];
+}
+
+function problemsOfIssue(issue: Issues[number]): InputProblem[] {
+  const path = (issue.path ?? []).map((segment) => String(typeof segment === 'object' ? segment.key : segment));
+  const unknownKeys = 'keys' in issue && Array.isArray(issue.keys) ? issue.keys.map(String) : [];
+  if (unknownKeys.length === 0) return [{ path: path.join('.'), message: issue.message }];
+  return unknownKeys.map((key) => ({ path: [...path, key].join('.'), message: 'is not a known field' }));
+}

@@ -1,0 +1,61 @@
+import { applyDecorators, HttpCode } from '@nestjs/common';
+import { ApiOperation, ApiResponse, ApiSecurity } from '@nestjs/swagger';
+import type { ZodType } from 'zod';
+import { API_ERRORS, type ApiErrorCode } from '#domain/error-codes.js';
+
+export const BEARER = 'bearer';
+export const ERROR_REF = '#/components/schemas/Error';
+
+export interface OperationOptions {
+  /** Name of the call in generated clients: a verb and a noun, `createMerchant`. */
+  readonly id: string;
+  readonly summary: string;
+  readonly description?: string;
+  /** Status of success. */
+  readonly status: 200 | 201 | 202 | 204;
+  /** Of the answer's body; left out for 204. A schema with `.meta({ id })` becomes a named component. */
+  readonly schema?: ZodType;
+  /** Beyond those that every call may give. */
+  readonly errors?: readonly ApiErrorCode[];
+  readonly isPublic?: boolean;
+}
+
+/** What any call under /v1 may answer. */
+const COMMON_ERRORS = [
+  'unauthenticated',
+  'forbidden',
+  'rate_limited',
+  'internal_error',
+  'unavailable',
+] as const satisfies readonly ApiErrorCode[];
+
+/** Success status and description of a route, as OpenAPI shows them. Every route has one: a test counts them. */
+export function Operation(options: OperationOptions): MethodDecorator {
+  const { id, summary, description, status, schema, errors = [], isPublic = false } = options;
+  const codes = isPublic ? errors : [...COMMON_ERRORS, ...errors];
+  return applyDecorators(
+    HttpCode(status),
+    ApiOperation({ operationId: id, summary, ...(description === undefined ? {} : { description }) }),
+    ApiResponse({ status, description: SUCCESS[status], ...(schema === undefined ? {} : { standardSchema: schema }) }),
+    ...byStatus(codes).map(([errorStatus, text]) =>
+      ApiResponse({ status: errorStatus, description: text, schema: { $ref: ERROR_REF } }),
+    ),
+    ...(isPublic ? [] : [ApiSecurity(BEARER)]),
+  );
+}
+
+const SUCCESS: Readonly<Record<OperationOptions['status'], string>> = {
+  200: 'OK',
+  201: 'Created',
+  202: 'Accepted',
+  204: 'Done; no body',
+};
+
+function byStatus(codes: readonly ApiErrorCode[]): [status: number, text: string][] {
+  const texts = new Map<number, string[]>();
+  for (const code of new Set(codes)) {
+    const { status, meaning } = API_ERRORS[code];
+    texts.set(status, [...(texts.get(status) ?? []), `\`${code}\`: ${meaning}`]);
+  }
+  return [...texts].map(([status, lines]) => [status, lines.join('\n\n')]);
+}

@@ -1,0 +1,6 @@
+import type { Type } from '@nestjs/common';
+import { ApiKeysModule } from './api-keys/api-keys.module.js';
+import { MerchantsModule } from './merchants/merchants.module.js';
+
+/** One module a resource folder; a new folder is added here and nowhere else. */
+export const RESOURCE_MODULES: readonly Type[] = [MerchantsModule, ApiKeysModule];

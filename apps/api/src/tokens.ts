@@ -1,0 +1,22 @@
+/** What the root module hands to the resource folders, by name: `@Inject(DATABASE) database: Database`. */
+
+/** `Database` of #adapters/postgres/database.js */
+export const DATABASE = Symbol('DATABASE');
+/** `SecretBox` of #pipeline/secret-box.js */
+export const SECRET_BOX = Symbol('SECRET_BOX');
+/** `EgressPolicy` of #adapters/http-sender/egress-policy.js */
+export const EGRESS_POLICY = Symbol('EGRESS_POLICY');
+/** `HintQueue` of #pipeline/hint-queue.js */
+export const HINT_QUEUE = Symbol('HINT_QUEUE');
+/** `IdMaker` of #domain/ids.js, on PostgreSQL's clock */
+export const ID_MAKER = Symbol('ID_MAKER');
+/** `DatabaseClock` of #pipeline/database-clock.js, the one that `ID_MAKER` reads */
+export const DATABASE_CLOCK = Symbol('DATABASE_CLOCK');
+/** `string`: the brand of the headers that receivers get, such as `X-Posthorn` */
+export const HEADER_PREFIX = Symbol('HEADER_PREFIX');
+/** `pino.Logger` */
+export const LOGGER = Symbol('LOGGER');
+/** `Registry` of prom-client */
+export const METRICS = Symbol('METRICS');
+/** `readonly ReadinessCheck[]` of #api/health/readiness.js */
+export const READINESS_CHECKS = Symbol('READINESS_CHECKS');

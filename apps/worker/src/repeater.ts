@@ -1,0 +1,39 @@
+/**
+ * Does a piece of work again and again, with a pause between the end of one run and the start of the next, so that a
+ * slow database is never asked twice at once. An error is told and changes nothing: the next run tries again.
+ */
+export class Repeater {
+  private timer: NodeJS.Timeout | null = null;
+  private running: Promise<void> = Promise.resolve();
+  private isStopped = false;
+
+  constructor(
+    private readonly pauseMs: number,
+    private readonly work: () => Promise<unknown>,
+    private readonly failed: (error: unknown) => void,
+  ) {}
+
+  /** The first run begins at once. */
+  start(): void {
+    this.running = this.run();
+  }
+
+  /** Resolves once a run that was under way has ended; none follows. */
+  async stop(): Promise<void> {
+    this.isStopped = true;
+    if (this.timer !== null) clearTimeout(this.timer);
+    await this.running;
+  }
+
+  private async run(): Promise<void> {
+    try {
+      await this.work();
+    } catch (error) {
+      this.failed(error);
+    }
+    if (this.isStopped) return;
+    // Workers that were started together drift apart, so that their sweeps do not meet for ever.
+    const pauseMs = this.pauseMs * (0.9 + 0.2 * Math.random());
+    this.timer = setTimeout(() => this.start(), pauseMs);
+  }
+}

@@ -1,0 +1,66 @@
+import { Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
+import { InjectPinoLogger, PinoLogger } from 'nestjs-pino';
+import { cancelForClosedEndpoints, CANCEL_BATCH_MAX } from '#adapters/postgres/cancel-deliveries.js';
+import type { Database } from '#adapters/postgres/database.js';
+import { ensurePartitions } from '#adapters/postgres/partitions.js';
+import { forgetExpiredKeys } from '#adapters/postgres/forget-expired-keys.js';
+import type { DatabaseClock } from '#pipeline/database-clock.js';
+import { reconcile } from '#pipeline/reconcile.js';
+import type { DeliveryEngine } from './engine.js';
+import { Repeater } from './repeater.js';
+import { CLOCK, DATABASE, ENGINE } from './tokens.js';
+
+/** What nobody has to ask for: everything that makes a lost hint, a lost worker or a new day go by unnoticed. */
+@Injectable()
+export class Sweeps implements OnApplicationBootstrap {
+  private readonly repeaters: readonly Repeater[];
+
+  constructor(
+    @Inject(ENGINE) engine: DeliveryEngine,
+    @Inject(DATABASE) database: Database,
+    @Inject(CLOCK) clock: DatabaseClock,
+    @InjectPinoLogger(Sweeps.name) private readonly log: PinoLogger,
+  ) {
+    this.repeaters = [
+      this.repeater('due deliveries', SWEEP_MS, async () => {
+        const room = engine.slots.available;
+        if (room > 0) await engine.dispatcher.sweep(room);
+      }),
+      this.repeater('ended leases', SWEEP_MS, async () => {
+        const freed = await reconcile(engine.store);
+        if (freed > 0) this.log.warn({ freed }, 'leases had ended: their workers went away in mid-flight');
+      }),
+      this.repeater('closed endpoints', SWEEP_MS, () => cancelForClosedEndpoints(database, CANCEL_BATCH_MAX)),
+      this.repeater('partitions', HOUR_MS, async () => {
+        const made = await ensurePartitions(database, clock.nowMs());
+        if (made.length > 0) this.log.info({ made }, 'partitions made');
+      }),
+      this.repeater('expired idempotency keys', HOUR_MS, () => forgetExpiredKeys(database)),
+    ];
+  }
+
+  onApplicationBootstrap(): void {
+    for (const repeater of this.repeaters) repeater.start();
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.repeaters.map((repeater) => repeater.stop()));
+  }
+
+  private repeater(name: string, pauseMs: number, work: () => Promise<unknown>): Repeater {
+    let lastToldMs = -Infinity;
+    return new Repeater(pauseMs, work, (error) => {
+      const nowMs = performance.now();
+      if (nowMs - lastToldMs < TELL_AGAIN_MS) return;
+      lastToldMs = nowMs;
+      this.log.error({ err: error }, `sweep of ${name} failed`);
+    });
+  }
+}
+
+/** A lost hint, a delayed delivery or an ended lease is noticed within about this. */
+const SWEEP_MS = 1_000;
+/** Partitions are a week ahead; an hour leaves many tries. */
+const HOUR_MS = 3_600_000;
+/** While the database is away, a line a minute says so; one a second would bury everything else. */
+const TELL_AGAIN_MS = 60_000;

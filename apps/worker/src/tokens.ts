@@ -1,0 +1,6 @@
+/** `DeliveryEngine` of #worker/engine.js */
+export const ENGINE = Symbol('ENGINE');
+/** `Database` of #adapters/postgres/database.js */
+export const DATABASE = Symbol('WORKER_DATABASE');
+/** `DatabaseClock` of #pipeline/database-clock.js */
+export const CLOCK = Symbol('WORKER_CLOCK');

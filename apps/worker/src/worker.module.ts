@@ -1,0 +1,52 @@
+import { BullModule } from '@nestjs/bullmq';
+import { type BeforeApplicationShutdown, type DynamicModule, Inject, Injectable, Module } from '@nestjs/common';
+import type { QueueConnection } from '#adapters/queue/queue-connection.js';
+import { createDeliveryEngine, type DeliveryEngine, type EngineParts } from './engine.js';
+import { FastHintProcessor, SlowHintProcessor } from './hint-processors.js';
+import { Sweeps } from './sweeps.js';
+import { CLOCK, DATABASE, ENGINE } from './tokens.js';
+
+export interface WorkerOptions extends EngineParts {
+  readonly queues: QueueConnection;
+}
+
+/** Stops in an order that loses nothing: no new hints, then what is in flight, then what it leads to. */
+@Injectable()
+class WorkerShutdown implements BeforeApplicationShutdown {
+  constructor(
+    @Inject(ENGINE) private readonly engine: DeliveryEngine,
+    @Inject(Sweeps) private readonly sweeps: Sweeps,
+    @Inject(FastHintProcessor) private readonly fast: FastHintProcessor,
+    @Inject(SlowHintProcessor) private readonly slow: SlowHintProcessor,
+  ) {}
+
+  async beforeApplicationShutdown(): Promise<void> {
+    const paused = Promise.allSettled([this.fast.worker.pause(true), this.slow.worker.pause(true)]);
+    await Promise.all([paused, this.sweeps.stop(), this.engine.deliverer.stop(SHUTDOWN_GRACE_MS)]);
+    await this.engine.dispatcher.drained();
+  }
+}
+
+@Module({})
+export class WorkerModule {
+  /** The worker on parts that its root has made, and closes after it. */
+  static register(options: WorkerOptions): DynamicModule {
+    return {
+      module: WorkerModule,
+      imports: [BullModule.forRoot({ connection: options.queues.consumer })],
+      providers: [
+        { provide: ENGINE, useFactory: () => createDeliveryEngine(options) },
+        { provide: DATABASE, useValue: options.database },
+        { provide: CLOCK, useValue: options.clock },
+        Sweeps,
+        FastHintProcessor,
+        SlowHintProcessor,
+        WorkerShutdown,
+      ],
+      exports: [ENGINE],
+    };
+  }
+}
+
+/** What was sent may be answered for this long; with what follows, the process is gone within 15 s. */
+const SHUTDOWN_GRACE_MS = 12_000;

@@ -1,0 +1,125 @@
+import type { Socket } from 'node:net';
+import { Client } from 'undici';
+import type { Deadline } from './deadline.js';
+import { Exchange, type ReceivedResponse } from './exchange.js';
+import type { OpenedSocket } from './open-socket.js';
+import { exchangeFailure, SendError } from './send-error.js';
+
+/** All names and values of a response's head; several times what real receivers send. */
+const RESPONSE_HEADER_BYTES_MAX = 16_384;
+
+/**
+ * How long an unused connection is kept when the receiver does not say. Node's and many others' servers close
+ * after 5 s; staying below that makes the race of their close against our next request rare.
+ */
+const KEEP_ALIVE_MS = 4_000;
+
+/** The longest a receiver's own `Keep-Alive: timeout=` makes us hold a connection that may never be used again. */
+const KEEP_ALIVE_MS_MAX = 10_000;
+
+/** Taken off what the receiver says, because its clock started a network trip earlier. */
+const KEEP_ALIVE_MARGIN_MS = 1_000;
+
+export interface ConnectionRequest {
+  /** Flat: name, value, name, value, ... */
+  readonly headers: string[];
+  readonly body: Uint8Array;
+  readonly onSent: () => void;
+}
+
+/** The connection broke before any byte of an answer, after it had already served another request. */
+export class StaleConnectionError extends Error {}
+
+/**
+ * One undici client over one socket that is already open and checked; when the socket is gone, so is the
+ * connection. undici never opens a socket itself: what it would reconnect to would be unchecked.
+ */
+export class Connection {
+  readonly remoteAddress: string;
+  /** Resolves when nothing of it is left open. */
+  readonly closed: Promise<void>;
+  readonly #socket: Socket;
+  readonly #client: Client;
+  #served = 0;
+
+  constructor(
+    readonly origin: string,
+    { socket, remoteAddress }: OpenedSocket,
+  ) {
+    this.remoteAddress = remoteAddress;
+    this.#socket = socket;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.closed = promise;
+    if (socket.closed) resolve();
+    else socket.once('close', resolve);
+    let handedOver = false;
+    this.#client = new Client(origin, {
+      connect: (_options, callback) => {
+        const taken = handedOver;
+        handedOver = true;
+        // Not before `connect` has returned: the client only goes on with its queue when called back later.
+        queueMicrotask(() => {
+          if (taken)
+            callback(new SendError('connection_error', 'econnreset', 'the peer closed the connection'), null);
+          else callback(null, socket);
+        });
+      },
+      allowH2: false,
+      pipelining: 1,
+      maxHeaderSize: RESPONSE_HEADER_BYTES_MAX,
+      // The one deadline covers both, drips and 1xx floods included, which these would not.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveMaxTimeout: KEEP_ALIVE_MS_MAX,
+      keepAliveTimeoutThreshold: KEEP_ALIVE_MARGIN_MS,
+    });
+  }
+
+  /** Whether another request may be tried on it. The receiver can still close it before that arrives. */
+  get isOpen(): boolean {
+    return !this.#socket.destroyed && this.#socket.writable;
+  }
+
+  /**
+   * Posts one request; not to be called while another is under way.
+   *
+   * @throws {StaleConnectionError} see there.
+   * @throws {SendError} for what the network or the peer did. The connection is destroyed then.
+   */
+  post(path: string, request: ConnectionRequest, deadline: Deadline): Promise<ReceivedResponse> {
+    const isReused = this.#served > 0;
+    this.#served += 1;
+    return deadline.run('the connection to take the request', (settle, reject) => {
+      const exchange = new Exchange(deadline, {
+        onSent: request.onSent,
+        onResponse: (response, connectionSpent) => {
+          if (connectionSpent) this.destroy();
+          settle(response);
+        },
+        onFailure: (error) => {
+          const closedByPeer = this.#socket.readableEnded;
+          this.destroy();
+          reject(this.#explain(error, closedByPeer, isReused && !exchange.answered));
+        },
+      });
+      const { headers, body } = request;
+      this.#client.dispatch({ method: 'POST', path, headers, body }, exchange);
+      return () => {
+        this.destroy();
+      };
+    });
+  }
+
+  /** Ends the connection and whatever is under way on it, at once. */
+  destroy(): void {
+    this.#socket.destroy();
+    this.#client.destroy(() => undefined);
+  }
+
+  #explain(error: unknown, closedByPeer: boolean, mayBeStale: boolean): unknown {
+    const failure = exchangeFailure(error, closedByPeer);
+    const isBroken = failure instanceof SendError && failure.kind === 'connection_error';
+    return mayBeStale && isBroken ? new StaleConnectionError(failure.message, { cause: failure }) : failure;
+  }
+}

@@ -1,0 +1,68 @@
+import type { Connection } from './connection.js';
+
+/** Enough for the bursts of one busy receiver; what one keeps beyond it is closed after its request. */
+const IDLE_PER_ORIGIN_MAX = 128;
+
+/** Bounds the file descriptors that wait for nothing, whatever the number of receivers. */
+const IDLE_MAX = 1_024;
+
+/**
+ * Connections that wait for their next request. Only idle ones are counted and capped: a cap on those in use would
+ * make requests queue, and the time in the queue would come off the deadline of a receiver that has done nothing,
+ * perhaps because of another merchant's endpoint on the same host. How many are in use is the caller's concurrency.
+ */
+export class IdleConnections {
+  readonly #byOrigin = new Map<string, Connection[]>();
+  /** In the order in which they became idle. */
+  readonly #all = new Set<Connection>();
+
+  /** The one used last, which is the least likely to be closed by the receiver meanwhile. */
+  take(origin: string): Connection | null {
+    for (;;) {
+      const connection = this.#byOrigin.get(origin)?.at(-1);
+      if (connection === undefined) return null;
+      this.#remove(connection);
+      if (connection.isOpen) return connection;
+    }
+  }
+
+  put(connection: Connection): void {
+    if (!connection.isOpen) return;
+    const siblings = this.#byOrigin.get(connection.origin) ?? [];
+    if (siblings.length >= IDLE_PER_ORIGIN_MAX) {
+      connection.destroy();
+      return;
+    }
+    if (this.#all.size >= IDLE_MAX) this.#destroyOldest();
+    siblings.push(connection);
+    this.#byOrigin.set(connection.origin, siblings);
+    this.#all.add(connection);
+  }
+
+  /** To be called for every connection that closes, idle or not. */
+  forget(connection: Connection): void {
+    if (this.#all.has(connection)) this.#remove(connection);
+  }
+
+  destroyAll(): void {
+    for (const connection of this.#all) connection.destroy();
+    this.#all.clear();
+    this.#byOrigin.clear();
+  }
+
+  #destroyOldest(): void {
+    const [oldest] = this.#all;
+    if (oldest === undefined) return;
+    this.#remove(oldest);
+    oldest.destroy();
+  }
+
+  #remove(connection: Connection): void {
+    this.#all.delete(connection);
+    const siblings = this.#byOrigin.get(connection.origin);
+    if (siblings === undefined) return;
+    const index = siblings.lastIndexOf(connection);
+    if (index !== -1) siblings.splice(index, 1);
+    if (siblings.length === 0) this.#byOrigin.delete(connection.origin);
+  }
+}

@@ -1,0 +1,98 @@
+import type { SendFailureKind } from '#pipeline/sender.js';
+
+/** Receivers decide the length of some texts (a certificate's names, a parser's excerpt); the log does not need more. */
+const MESSAGE_LENGTH_MAX = 300;
+
+/** Why a request got no whole response. Travels inside the sender; `send` turns it into a result. */
+export class SendError extends Error {
+  readonly kind: SendFailureKind;
+  readonly errorCode: string;
+
+  constructor(kind: SendFailureKind, errorCode: string, message: string, cause?: unknown) {
+    super(message.slice(0, MESSAGE_LENGTH_MAX), cause === undefined ? undefined : { cause });
+    this.name = 'SendError';
+    this.kind = kind;
+    this.errorCode = errorCode;
+  }
+}
+
+/** This machine is out of something. No receiver, resolver or network did it, so it is thrown, not returned. */
+const LOCAL_FAULT_CODES: ReadonlySet<string> = new Set([
+  'EMFILE',
+  'ENFILE',
+  'ENOBUFS',
+  'ENOMEM',
+  'EAI_MEMORY',
+]);
+
+/** What undici calls a response that it will not read on; its parser's own codes all begin with `HPE_`. */
+const INVALID_RESPONSE_CODES: ReadonlySet<string> = new Set([
+  'UND_ERR_HEADERS_OVERFLOW',
+  'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
+]);
+
+/** A look-up that failed. Resolvers' codes are many and open-ended; whatever it is, it is about the name. */
+export function lookupFailure(error: unknown): unknown {
+  const code = codeOf(error);
+  if (code === null || LOCAL_FAULT_CODES.has(code)) return error;
+  return new SendError('dns_error', code.toLowerCase(), messageOf(error), error);
+}
+
+/** A connection that could not be made, before TLS. */
+export function connectFailure(error: unknown): unknown {
+  const code = codeOf(error);
+  return code !== null && isNetworkCode(code) ? networkFailure(code, error) : error;
+}
+
+/**
+ * A TLS handshake that failed. OpenSSL's codes (`CERT_HAS_EXPIRED`, `DEPTH_ZERO_SELF_SIGNED_CERT`, ...) have no
+ * common form, so here everything that is not the network's is TLS's.
+ */
+export function handshakeFailure(error: unknown): unknown {
+  const code = codeOf(error);
+  if (code === null || LOCAL_FAULT_CODES.has(code)) return error;
+  if (isNetworkCode(code) && !isTlsCode(code)) return networkFailure(code, error);
+  return new SendError('tls_error', code.toLowerCase(), messageOf(error), error);
+}
+
+/**
+ * An exchange that broke on an open connection. `closedByPeer` tells the two meanings of undici's
+ * `UND_ERR_SOCKET` apart: the peer closed, or undici refused an answer such as an unasked-for `101`.
+ */
+export function exchangeFailure(error: unknown, closedByPeer: boolean): unknown {
+  const code = codeOf(error);
+  if (error instanceof SendError || code === null) return error;
+  if (
+    code.startsWith('HPE_') ||
+    INVALID_RESPONSE_CODES.has(code) ||
+    (code === 'UND_ERR_SOCKET' && !closedByPeer)
+  ) {
+    return new SendError('invalid_response', code.toLowerCase(), messageOf(error), error);
+  }
+  // TLS 1.3 servers refuse a client's missing certificate only after the handshake.
+  if (isTlsCode(code)) return new SendError('tls_error', code.toLowerCase(), messageOf(error), error);
+  return code === 'UND_ERR_SOCKET' || isNetworkCode(code) ? networkFailure(code, error) : error;
+}
+
+function networkFailure(code: string, error: unknown): SendError {
+  return new SendError('connection_error', code.toLowerCase(), messageOf(error), error);
+}
+
+function isTlsCode(code: string): boolean {
+  return code.startsWith('ERR_SSL_') || code.startsWith('ERR_TLS_') || code === 'EPROTO';
+}
+
+/** A system call's own error: `ECONNRESET`, `EHOSTUNREACH`, ... but not Node's `ERR_...`, and not a local fault. */
+function isNetworkCode(code: string): boolean {
+  return /^E[A-Z0-9]+$/.test(code) && !LOCAL_FAULT_CODES.has(code);
+}
+
+function codeOf(error: unknown): string | null {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null;
+}
+
+/** When every address of a host failed, Node's error has an empty message and the first address's one inside. */
+function messageOf(error: unknown): string {
+  if (error instanceof AggregateError && error.message === '') return error.errors.map(messageOf).join('; ');
+  return error instanceof Error ? error.message : '';
+}

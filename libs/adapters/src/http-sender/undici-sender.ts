@@ -1,0 +1,182 @@
+import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
+import type { OutgoingRequest, Sender, SendResult } from '#pipeline/sender.js';
+import { Connection, StaleConnectionError, type ConnectionRequest } from './connection.js';
+import { Deadline } from './deadline.js';
+import type { EgressPolicy, UrlRefusal } from './egress-policy.js';
+import type { ReceivedResponse } from './exchange.js';
+import { IdleConnections } from './idle-connections.js';
+import { defaultTcpConnect, openSocket, type SocketOpener, type TcpConnect } from './open-socket.js';
+import { SendError } from './send-error.js';
+
+export interface UndiciSenderOptions {
+  readonly egress: EgressPolicy;
+  /** PEM certificates trusted besides the system's. For tests: receivers' certificates are judged by public ones. */
+  readonly extraCaCertificates?: readonly string[];
+  /** For tests that count connects. */
+  readonly tcpConnect?: TcpConnect;
+}
+
+/** Ours or undici's to set: a second `host` or another length would let a header decide who reads what. */
+const RESERVED_HEADER_NAMES: ReadonlySet<string> = new Set([
+  'host',
+  'content-length',
+  'connection',
+  'expect',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+const REFUSAL_MESSAGES: Readonly<Record<UrlRefusal, string>> = {
+  url_malformed: 'the URL is not one',
+  url_too_long: 'the URL is too long',
+  scheme_not_allowed: "the URL's scheme is not allowed",
+  credentials_not_allowed: 'the URL carries credentials',
+  port_not_allowed: "the URL's port is not allowed",
+  address_not_allowed: 'the host has an address that may not be sent to',
+};
+
+/**
+ * The guarded sender. A request goes out on an idle connection to its origin, or on one that is opened for it; the
+ * addresses are judged when a connection is opened, and a connection never becomes another one.
+ *
+ * `send` throws where the fault is on this side: a request that breaks the port's rules, a closed sender, no file
+ * descriptors left.
+ */
+export class UndiciSender implements Sender {
+  readonly #egress: EgressPolicy;
+  readonly #opener: SocketOpener;
+  readonly #idle = new IdleConnections();
+  readonly #open = new Set<Connection>();
+  #inFlight = 0;
+  #closing: PromiseWithResolvers<void> | null = null;
+
+  constructor(options: UndiciSenderOptions) {
+    this.#egress = options.egress;
+    this.#opener = {
+      egress: options.egress,
+      tcpConnect: options.tcpConnect ?? defaultTcpConnect,
+      secureContext: createTrust(options.extraCaCertificates ?? []),
+    };
+  }
+
+  async send(request: OutgoingRequest): Promise<SendResult> {
+    const startedMs = performance.now();
+    if (this.#closing !== null) throw new Error('the sender is closed');
+    const posting = toPosting(request);
+    const deadline = new Deadline(request.deadlineMs);
+    this.#inFlight += 1;
+    try {
+      const response = await this.#post(this.#judge(request.url), posting, deadline);
+      const durationMs = performance.now() - startedMs;
+      return { kind: 'response', ...response, durationMs, remoteAddress: posting.remoteAddress };
+    } catch (error) {
+      if (!(error instanceof SendError)) throw error;
+      const { kind, errorCode, message } = error;
+      const durationMs = performance.now() - startedMs;
+      return { kind, errorCode, message, durationMs, remoteAddress: posting.remoteAddress };
+    } finally {
+      deadline.clear();
+      this.#inFlight -= 1;
+      this.#resolveWhenDrained();
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closing ??= Promise.withResolvers();
+    this.#idle.destroyAll();
+    this.#resolveWhenDrained();
+    await this.#closing.promise;
+    await Promise.all(Array.from(this.#open, (connection) => connection.closed));
+  }
+
+  #resolveWhenDrained(): void {
+    if (this.#inFlight === 0) this.#closing?.resolve();
+  }
+
+  #judge(text: string): URL {
+    const judgement = this.#egress.judgeUrl(text);
+    if (judgement.ok) return judgement.url;
+    throw new SendError('blocked', judgement.reason, REFUSAL_MESSAGES[judgement.reason]);
+  }
+
+  /**
+   * A receiver may close an idle connection in the instant in which the next request sets out on it, and cannot
+   * tell us that it read nothing (undici#3492). That is no failure of the receiver, so such a request is made once
+   * more at once, on a connection of its own, within what is left of the same deadline.
+   */
+  async #post(url: URL, posting: Posting, deadline: Deadline): Promise<ReceivedResponse> {
+    const idle = this.#idle.take(url.origin);
+    if (idle !== null) {
+      try {
+        return await this.#postOn(idle, url, posting, deadline);
+      } catch (error) {
+        if (!(error instanceof StaleConnectionError)) throw error;
+      }
+    }
+    return this.#postOn(await this.#connect(url, posting, deadline), url, posting, deadline);
+  }
+
+  async #postOn(
+    connection: Connection,
+    url: URL,
+    posting: Posting,
+    deadline: Deadline,
+  ): Promise<ReceivedResponse> {
+    posting.remoteAddress = connection.remoteAddress;
+    const response = await connection.post(`${url.pathname}${url.search}`, posting, deadline);
+    if (this.#closing === null) this.#idle.put(connection);
+    else connection.destroy();
+    return response;
+  }
+
+  async #connect(url: URL, posting: Posting, deadline: Deadline): Promise<Connection> {
+    posting.remoteAddress = null;
+    const opened = await openSocket(this.#opener, url, deadline, (remoteAddress) => {
+      posting.remoteAddress = remoteAddress;
+    });
+    const connection = new Connection(url.origin, opened);
+    this.#open.add(connection);
+    void connection.closed.then(() => {
+      this.#open.delete(connection);
+      this.#idle.forget(connection);
+    });
+    return connection;
+  }
+}
+
+/** What goes out, and what is learnt on the way. */
+interface Posting extends ConnectionRequest {
+  remoteAddress: string | null;
+}
+
+function toPosting(request: OutgoingRequest): Posting {
+  let isSent = false;
+  return {
+    headers: toWireHeaders(request.headers),
+    body: request.body,
+    onSent: () => {
+      if (isSent) return;
+      isSent = true;
+      request.onSent?.();
+    },
+    remoteAddress: null,
+  };
+}
+
+/** @throws {TypeError} for a name that is not the caller's to set. */
+function toWireHeaders(headers: OutgoingRequest['headers']): string[] {
+  const flat: string[] = [];
+  for (const [name, value] of headers) {
+    if (RESERVED_HEADER_NAMES.has(name.toLowerCase())) throw new TypeError(`not a header to be set: ${name}`);
+    flat.push(name, value);
+  }
+  return flat;
+}
+
+function createTrust(extraCaCertificates: readonly string[]): SecureContext {
+  return createSecureContext({ ca: [...getCACertificates('default'), ...extraCaCertificates] });
+}

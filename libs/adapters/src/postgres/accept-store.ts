@@ -1,0 +1,38 @@
+import type {
+  AcceptBatch,
+  AcceptStore,
+  AcceptWritten,
+  IdempotencyKey,
+  MerchantSubscriptions,
+  StoredEvent,
+  StoredIdempotencyKey,
+} from '#pipeline/accept-store.js';
+import type { DatabaseClock } from '#pipeline/database-clock.js';
+import type { Database } from './database.js';
+import { loadSubscriptions } from './endpoints-load.js';
+import { findEvents, findIdempotencyKeys } from './find-accepted.js';
+import { writeAccepted } from './write-accepted.js';
+
+/** The accept step's port on PostgreSQL. */
+export class PostgresAcceptStore implements AcceptStore {
+  constructor(
+    private readonly db: Database,
+    private readonly clock: DatabaseClock,
+  ) {}
+
+  write(batch: AcceptBatch): Promise<AcceptWritten> {
+    return writeAccepted(this.db, batch, this.clock);
+  }
+
+  findIdempotencyKeys(keys: readonly IdempotencyKey[]): Promise<readonly StoredIdempotencyKey[]> {
+    return findIdempotencyKeys(this.db, keys);
+  }
+
+  findEvents(eventIds: readonly string[]): Promise<readonly StoredEvent[]> {
+    return findEvents(this.db, eventIds);
+  }
+
+  loadSubscriptions(merchantIds: readonly string[]): Promise<ReadonlyMap<string, MerchantSubscriptions>> {
+    return loadSubscriptions(this.db, merchantIds);
+  }
+}

@@ -1,0 +1,34 @@
+import { PrismaPg } from '@prisma/adapter-pg';
+import { PrismaClient } from './generated/client.js';
+
+/**
+ * A client of the database with a pool of its own.
+ *
+ * @param databaseUrl a `postgres://` URL
+ * @param connectionsMax upper bound of the pool; a statement waits for a free connection at most {@link CONNECT_TIMEOUT_MS}
+ */
+export function connectDatabase(databaseUrl: string, connectionsMax: number): Database {
+  const adapter = new PrismaPg({
+    connectionString: databaseUrl,
+    max: connectionsMax,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    idleTimeoutMillis: IDLE_TIMEOUT_MS,
+    keepAlive: true,
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    application_name: 'posthorn',
+  });
+  return new PrismaClient({ adapter });
+}
+
+/** Everything but pipeline statements goes through its models; pipeline statements through `$queryRaw`. */
+export type Database = PrismaClient;
+
+/** What a statement may run on: the database itself or a transaction on it. */
+export type Statements = Pick<PrismaClient, '$queryRaw' | '$executeRaw'>;
+
+/** How long a caller waits for a connection before it is told that the database is away. */
+const CONNECT_TIMEOUT_MS = 2_000;
+/** Long enough to keep a pool warm between bursts, short enough to shrink after one. */
+const IDLE_TIMEOUT_MS = 30_000;
+/** No statement of ours needs a tenth of this; one that does is stuck and must not hold its connection. */
+const STATEMENT_TIMEOUT_MS = 15_000;

@@ -1,0 +1,116 @@
+import type { DeliveryStatus, Outcome } from '#domain/attempt-outcome.js';
+import { uuidCeil, uuidFloor, uuidTimeMs } from '#domain/ids.js';
+import { Prisma } from './generated/client.js';
+
+/** What is asked of the log. Whatever is named has to hold; the rest does not matter. */
+export interface DeliveryFilter {
+  readonly merchantId?: string | undefined;
+  readonly endpointId?: string | undefined;
+  readonly status?: DeliveryStatus | undefined;
+  /** Of the last attempt that has ended. */
+  readonly outcome?: Outcome | undefined;
+  /** Of the last attempt that has ended. */
+  readonly statusCode?: number | undefined;
+  readonly eventType?: string | undefined;
+  /** Any of these events. */
+  readonly eventIds?: readonly string[] | undefined;
+  /** Unix milliseconds, inclusive. */
+  readonly createdAfterMs?: number | undefined;
+  /** Unix milliseconds, exclusive. */
+  readonly createdBeforeMs?: number | undefined;
+}
+
+export interface PageRequest {
+  /** The id that the page starts after, going back in time. */
+  readonly before?: string | undefined;
+  readonly limit: number;
+}
+
+/** Names `deliveries d` has to be in scope. */
+export const DELIVERY_COLUMNS = Prisma.sql`
+  d.id, d.event_id, d.endpoint_id, d.merchant_id, d.event_type, d.payload_format, d.status, d.attempt_count,
+  d.last_number, d.last_outcome, d.last_status_code, d.last_error_code, d.last_duration_ms, d.error_code, d.completed_at`;
+
+/**
+ * The newest deliveries that fit, as SQL; null when none can.
+ *
+ * Each predicate is written so that an index of (scope, value, id) fits it and already yields the order, partition by
+ * partition from the newest: PostgreSQL stops when the page is full. Times are ranges of ids, because ids carry their
+ * time: partitions outside are not touched.
+ */
+export function deliveryPage(filter: DeliveryFilter, page: PageRequest): Prisma.Sql | null {
+  // Nothing is held before endpoints can be paused.
+  if (filter.status === 'held' || filter.eventIds?.length === 0) return null;
+  const range = idRange(filter, page);
+  if (range === null) return null;
+  const where = Prisma.join([Prisma.sql`true`, ...scope(filter, 'd'), ...idBounds(range, 'd.id'), ...values(filter)], ' AND ');
+  if (filter.status !== 'pending' && filter.status !== 'retrying') {
+    return Prisma.sql`
+      SELECT ${DELIVERY_COLUMNS} FROM deliveries d WHERE ${where} ORDER BY d.id DESC LIMIT ${page.limit}`;
+  }
+  // What is open is few among what was ever delivered, so these start from the small table. LIMIT 1, true of a key,
+  // keeps the planner from turning the look-ups around into a scan of the log.
+  const open = Prisma.join([Prisma.sql`true`, ...scope(filter, 'o'), ...idBounds(range, 'o.delivery_id')], ' AND ');
+  return Prisma.sql`
+    SELECT ${DELIVERY_COLUMNS}
+    FROM open_deliveries o
+    CROSS JOIN LATERAL (SELECT * FROM deliveries d WHERE d.id = o.delivery_id AND ${where} LIMIT 1) d
+    WHERE ${open}
+    ORDER BY o.delivery_id DESC LIMIT ${page.limit}`;
+}
+
+interface IdRange {
+  /** Inclusive. */
+  readonly from: string | null;
+  /** Exclusive. */
+  readonly to: string | null;
+}
+
+/** Both kinds of bounds as one, so that the planner sees the narrower. Null when nothing lies between them. */
+function idRange({ createdAfterMs, createdBeforeMs }: DeliveryFilter, { before }: PageRequest): IdRange | null {
+  const from = createdAfterMs === undefined ? null : uuidFloor(Math.max(0, createdAfterMs));
+  const ends = [before, createdBeforeMs === undefined ? undefined : uuidFloor(Math.max(0, createdBeforeMs))];
+  const to = ends.filter((end) => end !== undefined).sort()[0] ?? null;
+  return from !== null && to !== null && from >= to ? null : { from, to };
+}
+
+function idBounds({ from, to }: IdRange, column: 'd.id' | 'o.delivery_id'): Prisma.Sql[] {
+  const name = Prisma.raw(column);
+  return [
+    ...(from === null ? [] : [Prisma.sql`${name} >= ${from}::uuid`]),
+    ...(to === null ? [] : [Prisma.sql`${name} < ${to}::uuid`]),
+  ];
+}
+
+function scope({ merchantId, endpointId }: DeliveryFilter, alias: 'd' | 'o'): Prisma.Sql[] {
+  const name = Prisma.raw(alias);
+  return [
+    ...(merchantId === undefined ? [] : [Prisma.sql`${name}.merchant_id = ${merchantId}::uuid`]),
+    ...(endpointId === undefined ? [] : [Prisma.sql`${name}.endpoint_id = ${endpointId}::uuid`]),
+  ];
+}
+
+/** The common values have no index: nearly every row that is walked past has them. The rare ones have their own. */
+function values({ status, outcome, statusCode, eventType, eventIds }: DeliveryFilter): Prisma.Sql[] {
+  const conditions: Prisma.Sql[] = [];
+  if (status === 'failed' || status === 'cancelled') conditions.push(Prisma.sql`d.rare_status = ${status}`);
+  else if (status !== undefined) conditions.push(Prisma.sql`d.status = ${status}`);
+  if (outcome === 'succeeded') conditions.push(Prisma.sql`d.last_outcome = ${outcome}`);
+  else if (outcome !== undefined) conditions.push(Prisma.sql`d.rare_outcome = ${outcome}`);
+  if (statusCode === OK) conditions.push(Prisma.sql`d.last_status_code = ${statusCode}`);
+  else if (statusCode !== undefined) conditions.push(Prisma.sql`d.rare_status_code = ${statusCode}`);
+  if (eventType !== undefined) conditions.push(Prisma.sql`d.event_type = ${eventType}`);
+  if (eventIds !== undefined) conditions.push(ofEvents(eventIds));
+  return conditions;
+}
+
+const OK = 200;
+
+/** A delivery carries the millisecond of its event, so the deliveries of an event are a narrow range of ids. */
+function ofEvents(eventIds: readonly string[]): Prisma.Sql {
+  const each = eventIds.map((id) => {
+    const ms = uuidTimeMs(id);
+    return Prisma.sql`(d.id BETWEEN ${uuidFloor(ms)}::uuid AND ${uuidCeil(ms)}::uuid AND d.event_id = ${id}::uuid)`;
+  });
+  return Prisma.sql`(${Prisma.join(each, ' OR ')})`;
+}

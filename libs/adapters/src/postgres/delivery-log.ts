@@ -1,0 +1,151 @@
+import type { DeliveryStatus, Outcome, Trigger } from '#domain/attempt-outcome.js';
+import { parseId, uuidFloor, uuidTimeMs } from '#domain/ids.js';
+import type { PayloadFormat } from '#domain/payload-format.js';
+import type { Statements } from './database.js';
+import { DELIVERY_COLUMNS, type DeliveryFilter, deliveryPage, type PageRequest } from './delivery-log-page.js';
+import { Prisma } from './generated/client.js';
+
+export interface DeliveryRecord {
+  readonly id: string;
+  readonly eventId: string;
+  /** The producer's own id of the event; null when none was given. */
+  readonly producerId: string | null;
+  readonly endpointId: string;
+  readonly merchantId: string;
+  readonly eventType: string;
+  readonly payloadFormat: PayloadFormat;
+  readonly status: DeliveryStatus;
+  readonly attemptCount: number;
+  /** Null while an attempt is in flight and once none is to come. */
+  readonly nextAttemptAt: Date | null;
+  /** These five are of the last attempt that has ended; null when none has. */
+  readonly lastNumber: number | null;
+  readonly lastOutcome: Outcome | null;
+  readonly lastStatusCode: number | null;
+  readonly lastErrorCode: string | null;
+  readonly lastDurationMs: number | null;
+  readonly errorCode: string | null;
+  readonly completedAt: Date | null;
+}
+
+export interface AttemptRecord {
+  readonly id: string;
+  readonly number: number;
+  readonly trigger: Trigger;
+  readonly startedAt: Date;
+  readonly durationMs: number;
+  readonly outcome: Outcome;
+  readonly statusCode: number | null;
+  readonly errorCode: string | null;
+  readonly errorMessage: string | null;
+  readonly requestUrl: string;
+  /** JSON text, an array of [name, value]. */
+  readonly requestHeaders: string;
+  /** As the request's; null when there was no response. */
+  readonly responseHeaders: string | null;
+  readonly responseBody: Uint8Array | null;
+  readonly responseBodyTruncated: boolean | null;
+  readonly remoteAddress: string | null;
+}
+
+export interface EventRecord {
+  readonly id: string;
+  readonly merchantId: string;
+  readonly producerId: string | null;
+  readonly type: string;
+  readonly createdAt: Date;
+  readonly createdAtText: string | null;
+  /** Null once erased. */
+  readonly data: Uint8Array | null;
+  readonly deliveryCount: number;
+}
+
+/** A schedule has at most 21 attempts; retries by hand have no bound, and bodies are up to 256 KiB each. */
+export const ATTEMPTS_SHOWN_MAX = 50;
+
+/** One producer's id at this many merchants is a coincidence that nobody reads through. */
+const SAME_PRODUCER_ID_MAX = 50;
+
+/** Ids of attempts are made by another process than the delivery's; both know the database's clock this well. */
+const CLOCK_SLACK_MS = 60_000;
+
+/** What was sent, what came back, and what is still to come. Reads only. */
+export class DeliveryLog {
+  readonly #db: Statements;
+
+  constructor(db: Statements) {
+    this.#db = db;
+  }
+
+  /** Newest first. */
+  async list(filter: DeliveryFilter, page: PageRequest): Promise<DeliveryRecord[]> {
+    const query = deliveryPage(filter, page);
+    return query === null ? [] : this.#db.$queryRaw<DeliveryRecord[]>(withDetails(query));
+  }
+
+  /** Null when there is none, or none of this merchant. */
+  async find(ref: { readonly id: string; readonly merchantId?: string | undefined }): Promise<DeliveryRecord | null> {
+    const merchant =
+      ref.merchantId === undefined ? Prisma.empty : Prisma.sql`AND d.merchant_id = ${ref.merchantId}::uuid`;
+    const query = Prisma.sql`SELECT ${DELIVERY_COLUMNS} FROM deliveries d WHERE d.id = ${ref.id}::uuid ${merchant}`;
+    const [delivery] = await this.#db.$queryRaw<DeliveryRecord[]>(withDetails(query));
+    return delivery ?? null;
+  }
+
+  /** The latest attempts of a delivery, at most {@link ATTEMPTS_SHOWN_MAX}, in the order in which they were made. */
+  async attempts(deliveryId: string): Promise<AttemptRecord[]> {
+    const from = uuidFloor(Math.max(0, uuidTimeMs(deliveryId) - CLOCK_SLACK_MS));
+    const latest = await this.#db.$queryRaw<AttemptRecord[]>`
+      SELECT id, number, trigger, started_at AS "startedAt", duration_ms AS "durationMs", outcome,
+             status_code AS "statusCode", error_code AS "errorCode", error_message AS "errorMessage",
+             request_url AS "requestUrl", request_headers AS "requestHeaders",
+             response_headers AS "responseHeaders", response_body AS "responseBody",
+             response_body_truncated AS "responseBodyTruncated", remote_address AS "remoteAddress"
+      FROM attempts
+      WHERE delivery_id = ${deliveryId}::uuid AND id >= ${from}::uuid
+      ORDER BY id DESC LIMIT ${ATTEMPTS_SHOWN_MAX}`;
+    return latest.reverse();
+  }
+
+  /** Null when it is older than the log. */
+  async event(eventId: string): Promise<EventRecord | null> {
+    const [event] = await this.#db.$queryRaw<EventRecord[]>`
+      SELECT id, merchant_id AS "merchantId", producer_id AS "producerId", type, created_at AS "createdAt",
+             created_at_text AS "createdAtText", data, delivery_count AS "deliveryCount"
+      FROM events WHERE id = ${eventId}::uuid`;
+    return event ?? null;
+  }
+
+  /**
+   * The events that a public event id can mean: the one of that TypeID, or those that producers gave this id, which
+   * is unique only within a merchant.
+   */
+  async eventIdsOf(publicId: string, merchantId: string | undefined): Promise<string[]> {
+    const id = parseId('evt', publicId);
+    if (id !== null) return [id];
+    const merchant = merchantId === undefined ? Prisma.empty : Prisma.sql`AND merchant_id = ${merchantId}::uuid`;
+    const rows = await this.#db.$queryRaw<{ eventId: string }[]>`
+      SELECT event_ids[1] AS "eventId" FROM idempotency_keys
+      WHERE kind = 'event' AND key = ${publicId} ${merchant} AND event_ids[1] IS NOT NULL
+      ORDER BY event_ids[1] DESC LIMIT ${SAME_PRODUCER_ID_MAX}`;
+    return rows.map((row) => row.eventId);
+  }
+}
+
+/**
+ * The rows of a page with what other tables know of them. Sub-selects by key, a row at a time: as joins they may be
+ * turned into scans, and only the partition of each row's own event is looked at.
+ */
+export function withDetails(page: Prisma.Sql): Prisma.Sql {
+  return Prisma.sql`
+    SELECT d.id, d.event_id AS "eventId", d.endpoint_id AS "endpointId", d.merchant_id AS "merchantId",
+           d.event_type AS "eventType", d.payload_format AS "payloadFormat", d.status,
+           d.attempt_count AS "attemptCount", d.last_number AS "lastNumber", d.last_outcome AS "lastOutcome",
+           d.last_status_code AS "lastStatusCode", d.last_error_code AS "lastErrorCode",
+           d.last_duration_ms AS "lastDurationMs", d.error_code AS "errorCode", d.completed_at AS "completedAt",
+           (SELECT o.due_at FROM open_deliveries o
+            WHERE o.delivery_id = d.id AND o.lease_until IS NULL) AS "nextAttemptAt",
+           (SELECT e.producer_id FROM events e WHERE e.id = d.event_id) AS "producerId"
+    FROM (${page}) d
+    ORDER BY d.id DESC`;
+}

@@ -1,0 +1,70 @@
+import type {
+  Claimed,
+  ClaimRequest,
+  DeliveryStore,
+  Settled,
+  Settlement,
+  Target,
+} from '#pipeline/delivery-store.js';
+import type { DispatchStore, DueDelivery } from '#pipeline/dispatch.js';
+import type { SecretBox } from '#pipeline/secret-box.js';
+import { claimDeliveries } from './claim-deliveries.js';
+import type { Database } from './database.js';
+import { loadTargets } from './endpoints-load.js';
+import { openHeaders } from './endpoints-record.js';
+import { reconcileLeases } from './reconcile-leases.js';
+import { releaseClaims } from './release-claims.js';
+import { settleDeliveries } from './settle-deliveries.js';
+import { takeDueDeliveries, unhintDeliveries } from './take-due-deliveries.js';
+
+/** The ports of dispatch and of the worker's steps on PostgreSQL. */
+export class PostgresDeliveryStore implements DeliveryStore, DispatchStore {
+  constructor(
+    private readonly db: Database,
+    private readonly secretBox: SecretBox,
+  ) {}
+
+  takeDue(limits: { readonly deliveriesMax: number; readonly perEndpointMax: number }): Promise<DueDelivery[]> {
+    return takeDueDeliveries(this.db, limits);
+  }
+
+  unhint(deliveryIds: readonly string[]): Promise<void> {
+    return unhintDeliveries(this.db, deliveryIds);
+  }
+
+  claim(wanted: readonly ClaimRequest[]): Promise<readonly Claimed[]> {
+    return claimDeliveries(this.db, wanted);
+  }
+
+  release(claims: readonly Pick<Claimed, 'deliveryId' | 'leaseToken'>[]): Promise<void> {
+    return releaseClaims(this.db, claims);
+  }
+
+  settle(settlements: readonly Settlement[]): Promise<readonly Settled[]> {
+    return settleDeliveries(this.db, settlements);
+  }
+
+  reconcile(limits: { readonly deliveriesMax: number; readonly leaseTokens?: readonly string[] }): Promise<number> {
+    return reconcileLeases(this.db, limits);
+  }
+
+  async loadTargets(endpointIds: readonly string[]): Promise<ReadonlyMap<string, Target>> {
+    const targets = new Map<string, Target>();
+    for (const [id, row] of await loadTargets(this.db, endpointIds)) {
+      targets.set(id, {
+        version: row.version,
+        url: row.url,
+        timeoutMs: row.timeoutMs,
+        signatures: row.signatures,
+        retryScheduleSeconds: row.retryScheduleSeconds,
+        secrets: row.secrets.map((secret) => this.text(secret.sealed, secret.id)),
+        headers: openHeaders(this.secretBox, id, row.headersSealed),
+      });
+    }
+    return targets;
+  }
+
+  private text(sealed: Uint8Array, rowId: string): string {
+    return Buffer.from(this.secretBox.open(sealed, rowId)).toString('utf8');
+  }
+}

@@ -1,0 +1,131 @@
+import { DEFAULT_DIALECT, DIALECT_NAMES, DIALECTS, type Dialect, type DialectParts } from '#domain/dialects.js';
+import type { EndpointRecord as AttemptRecord } from '#domain/endpoint-health.js';
+import { PAYLOAD_FORMATS, type PayloadFormat } from '#domain/payload-format.js';
+import type { SignatureSpec } from '#domain/signature.js';
+import type { SecretBox } from '#pipeline/secret-box.js';
+import type { Prisma } from './generated/client.js';
+
+export const ENDPOINT_STATUSES = ['enabled', 'paused', 'disabled'] as const;
+export type EndpointStatus = (typeof ENDPOINT_STATUSES)[number];
+
+/** `manual`: by call; `gone`: its receiver answered 410; `failing`: it failed for too long. */
+export const DISABLED_REASONS = ['manual', 'gone', 'failing'] as const;
+export type DisabledReason = (typeof DISABLED_REASONS)[number];
+
+/** What an endpoint says for itself instead of following its merchant's dialect. Null: it follows. */
+export interface DialectOverrides {
+  readonly dialect: Dialect | null;
+  readonly payloadFormat: PayloadFormat | null;
+  readonly signatures: readonly SignatureSpec[] | null;
+  readonly retryScheduleSeconds: readonly number[] | null;
+}
+
+export interface EffectiveDialect extends DialectParts {
+  readonly dialect: Dialect;
+}
+
+export type CustomHeader = readonly [name: string, value: string];
+
+/** The merchant's own notes, kept and shown. */
+export type Metadata = Readonly<Record<string, string>>;
+
+/** An endpoint as its merchant configured it, and how it fares. */
+export interface EndpointRecord {
+  readonly id: string;
+  readonly merchantId: string;
+  readonly merchantDialect: Dialect;
+  readonly url: string;
+  readonly events: readonly string[];
+  readonly description: string | null;
+  readonly status: EndpointStatus;
+  readonly disabledReason: DisabledReason | null;
+  readonly overrides: DialectOverrides;
+  readonly timeoutMs: number;
+  /** The merchant's own headers, in clear. */
+  readonly headers: readonly CustomHeader[];
+  readonly metadata: Metadata;
+  readonly health: AttemptRecord;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+}
+
+/** The columns by which an endpoint departs from its merchant's dialect, as the database holds them. */
+export interface OverrideColumns {
+  readonly dialect: string | null;
+  readonly payloadFormat: string | null;
+  readonly signatures: unknown;
+  readonly retryScheduleSeconds: unknown;
+}
+
+/** How an endpoint is written to now: its own dialect or its merchant's, then whatever parts it overrides. */
+export function effectiveEndpoint(overrides: DialectOverrides, merchantDialect: Dialect): EffectiveDialect {
+  const dialect = overrides.dialect ?? merchantDialect;
+  const parts = DIALECTS[dialect];
+  return {
+    dialect,
+    payloadFormat: overrides.payloadFormat ?? parts.payloadFormat,
+    signatures: overrides.signatures ?? parts.signatures,
+    retryScheduleSeconds: overrides.retryScheduleSeconds ?? parts.retryScheduleSeconds,
+  };
+}
+
+export function overridesOf(row: OverrideColumns): DialectOverrides {
+  return {
+    dialect: row.dialect === null ? null : dialectOf(row.dialect),
+    payloadFormat: PAYLOAD_FORMATS.find((format) => format === row.payloadFormat) ?? null,
+    // Only this folder writes these columns, from values that were checked against the same types.
+    signatures: row.signatures as readonly SignatureSpec[] | null,
+    retryScheduleSeconds: row.retryScheduleSeconds as readonly number[] | null,
+  };
+}
+
+export function dialectOf(text: string): Dialect {
+  return DIALECT_NAMES.find((name) => name === text) ?? DEFAULT_DIALECT;
+}
+
+/** Null when there are none. Names are sealed with their values, as one text bound to the endpoint. */
+export function sealHeaders(
+  box: SecretBox,
+  endpointId: string,
+  headers: readonly CustomHeader[],
+): Uint8Array<ArrayBuffer> | null {
+  return headers.length === 0 ? null : box.seal(Buffer.from(JSON.stringify(headers)), endpointId);
+}
+
+/**
+ * The merchant's own headers of an endpoint, in the order in which they were given.
+ * @throws {Error} when they were sealed under an unknown key or for another endpoint
+ */
+export function openHeaders(box: SecretBox, endpointId: string, sealed: Uint8Array | null): CustomHeader[] {
+  if (sealed === null) return [];
+  return JSON.parse(Buffer.from(box.open(sealed, endpointId)).toString('utf8')) as CustomHeader[];
+}
+
+/** What has to be read with an endpoint to make an {@link EndpointRecord} of it. */
+export const ENDPOINT_RELATIONS = {
+  gate: { select: { consecutiveFailures: true, lastSuccessAt: true, lastFailureAt: true } },
+  merchant: { select: { dialect: true } },
+} as const satisfies Prisma.EndpointInclude;
+
+type EndpointRow = Prisma.EndpointGetPayload<{ include: typeof ENDPOINT_RELATIONS }>;
+
+export function toEndpointRecord(row: EndpointRow, box: SecretBox): EndpointRecord {
+  return {
+    id: row.id,
+    merchantId: row.merchantId,
+    merchantDialect: dialectOf(row.merchant.dialect),
+    url: row.url,
+    events: row.events,
+    description: row.description,
+    // Both columns are held to these values by the table's own checks.
+    status: row.status as EndpointStatus,
+    disabledReason: row.disabledReason as DisabledReason | null,
+    overrides: overridesOf(row),
+    timeoutMs: row.timeoutMs,
+    headers: openHeaders(box, row.id, row.headersSealed),
+    metadata: row.metadata as Metadata,
+    health: row.gate ?? { consecutiveFailures: 0, lastSuccessAt: null, lastFailureAt: null },
+    createdAt: row.createdAt,
+    updatedAt: row.updatedAt,
+  };
+}

@@ -1,0 +1,280 @@
+import type { Dialect } from '#domain/dialects.js';
+import type { IdMaker } from '#domain/ids.js';
+import type { SecretBox } from '#pipeline/secret-box.js';
+import { CANCEL_BATCH_MAX, cancelOpenDeliveries } from './cancel-deliveries.js';
+import type { Database } from './database.js';
+import { withDeadlockRetry } from './deadlock.js';
+import {
+  type CustomHeader,
+  type DialectOverrides,
+  dialectOf,
+  ENDPOINT_RELATIONS,
+  type EndpointRecord,
+  type Metadata,
+  sealHeaders,
+  toEndpointRecord,
+} from './endpoints-record.js';
+import { Prisma } from './generated/client.js';
+import type { Transaction } from './idempotent-posts.js';
+
+/** Bounds what one event fans out to, and so what one accept has to write. */
+export const ENDPOINTS_PER_MERCHANT_MAX = 200;
+
+/** Which endpoint is meant, and whose it has to be; without `merchantId`, anybody's. */
+export interface EndpointRef {
+  readonly id: string;
+  readonly merchantId?: string | undefined;
+}
+
+export interface NewEndpoint {
+  readonly url: string;
+  readonly events: readonly string[];
+  readonly description: string | null;
+  readonly overrides: DialectOverrides;
+  readonly timeoutMs: number;
+  readonly headers: readonly CustomHeader[];
+  readonly metadata: Metadata;
+  readonly secret: string;
+}
+
+/** Only what is named changes. */
+export interface EndpointChanges {
+  readonly url?: string | undefined;
+  readonly events?: readonly string[] | undefined;
+  readonly description?: string | null | undefined;
+  readonly overrides?: Partial<DialectOverrides> | undefined;
+  readonly timeoutMs?: number | undefined;
+  readonly headers?: readonly CustomHeader[] | undefined;
+  readonly metadata?: Metadata | undefined;
+  readonly status?: 'enabled' | 'disabled' | undefined;
+}
+
+export type EndpointCreated =
+  | { readonly kind: 'created'; readonly endpoint: EndpointRecord }
+  | { readonly kind: 'merchant_not_found' }
+  | { readonly kind: 'too_many_endpoints' };
+
+/**
+ * The endpoints of merchants. Each change is one transaction that first locks the merchant's row, so that two
+ * changes of one merchant follow each other, and that raises the versions by which accept and the workers know that
+ * what they remember is old.
+ */
+export class EndpointRepository {
+  readonly #db: Database;
+  readonly #box: SecretBox;
+  readonly #ids: IdMaker;
+
+  constructor(db: Database, box: SecretBox, ids: IdMaker) {
+    this.#db = db;
+    this.#box = box;
+    this.#ids = ids;
+  }
+
+  /**
+   * Makes an endpoint as `decide` says once the merchant is locked and its dialect known; what `decide` throws undoes
+   * everything.
+   */
+  async create(
+    tx: Transaction,
+    merchantId: string,
+    decide: (merchantDialect: Dialect) => NewEndpoint,
+  ): Promise<EndpointCreated> {
+    const [merchant] = await tx.$queryRaw<{ now: Date; dialect: string }[]>`
+      SELECT now(), dialect FROM merchants WHERE id = ${merchantId}::uuid AND status = 'active' FOR NO KEY UPDATE`;
+    if (merchant === undefined) return { kind: 'merchant_not_found' };
+    const { now, dialect } = merchant;
+    const endpoint = decide(dialectOf(dialect));
+    const count = await tx.endpoint.count({ where: { merchantId, deletedAt: null } });
+    if (count >= ENDPOINTS_PER_MERCHANT_MAX) return { kind: 'too_many_endpoints' };
+
+    const id = this.#ids.uuid();
+    const secretId = this.#ids.uuid();
+    const sealedSecret = this.#box.seal(Buffer.from(endpoint.secret), secretId);
+    const row = await tx.endpoint.create({
+      data: {
+        id,
+        merchantId,
+        url: endpoint.url,
+        events: [...endpoint.events],
+        description: endpoint.description,
+        ...overrideData(endpoint.overrides),
+        timeoutMs: endpoint.timeoutMs,
+        headersSealed: sealHeaders(this.#box, id, endpoint.headers),
+        metadata: { ...endpoint.metadata },
+        createdAt: now,
+        updatedAt: now,
+        gate: { create: { merchantId, rateRefilledAt: now } },
+        secrets: { create: { id: secretId, sealed: sealedSecret, createdAt: now } },
+      },
+      include: ENDPOINT_RELATIONS,
+    });
+    await raiseConfigVersion(tx, merchantId);
+    return { kind: 'created', endpoint: toEndpointRecord(row, this.#box) };
+  }
+
+  /** Newest first; deleted ones are left out. `before` is the id that the page starts after. */
+  async list(page: {
+    readonly merchantId?: string | undefined;
+    readonly before?: string | undefined;
+    readonly limit: number;
+  }): Promise<EndpointRecord[]> {
+    const rows = await this.#db.endpoint.findMany({
+      where: {
+        deletedAt: null,
+        ...(page.merchantId !== undefined && { merchantId: page.merchantId }),
+        ...(page.before !== undefined && { id: { lt: page.before } }),
+      },
+      orderBy: { id: 'desc' },
+      take: page.limit,
+      include: ENDPOINT_RELATIONS,
+    });
+    return rows.map((row) => toEndpointRecord(row, this.#box));
+  }
+
+  /** Null when there is none, or none of this merchant, or it was deleted. */
+  async get(ref: EndpointRef): Promise<EndpointRecord | null> {
+    const row = await this.#db.endpoint.findFirst({ where: whereLive(ref), include: ENDPOINT_RELATIONS });
+    return row && toEndpointRecord(row, this.#box);
+  }
+
+  /** Whose endpoint this is, deleted ones included, because their log stays; null when it is not this merchant's. */
+  async ownerOf(ref: EndpointRef): Promise<string | null> {
+    const row = await this.#db.endpoint.findFirst({
+      where: { id: ref.id, ...(ref.merchantId !== undefined && { merchantId: ref.merchantId }) },
+      select: { merchantId: true },
+    });
+    return row?.merchantId ?? null;
+  }
+
+  /**
+   * Changes an endpoint as `decide` says, given it as it stands under the lock and its live secrets; what `decide`
+   * throws undoes everything. Disabling cancels what is open and not in flight; enabling revives none of it.
+   */
+  async update(
+    ref: EndpointRef,
+    decide: (current: EndpointRecord, secrets: readonly string[]) => EndpointChanges,
+  ): Promise<EndpointRecord | null> {
+    const updated = await this.#inTransaction(async (tx) => {
+      const now = await lockMerchantOf(tx, ref);
+      if (now === null) return null;
+      const row = await tx.endpoint.findUniqueOrThrow({
+        where: { id: ref.id },
+        include: { ...ENDPOINT_RELATIONS, secrets: true },
+      });
+      const secrets = row.secrets.filter((secret) => secret.expiresAt === null || secret.expiresAt > now);
+      const current = toEndpointRecord(row, this.#box);
+      const changes = decide(
+        current,
+        secrets.map((secret) => Buffer.from(this.#box.open(secret.sealed, secret.id)).toString('utf8')),
+      );
+      if (Object.values(changes).every((value) => value === undefined)) return current;
+
+      const changed = await tx.endpoint.update({
+        where: { id: ref.id },
+        data: { ...this.#changeData(current, changes), version: { increment: 1 }, updatedAt: now },
+        include: ENDPOINT_RELATIONS,
+      });
+      if (changes.status !== undefined) await setGateStatus(tx, ref.id, changes.status);
+      if (changesMatching(changes)) await raiseConfigVersion(tx, row.merchantId);
+      return toEndpointRecord(changed, this.#box);
+    });
+    if (updated?.status === 'disabled') await cancelOpenDeliveries(this.#db, [ref.id], CANCEL_BATCH_MAX);
+    return updated;
+  }
+
+  /**
+   * Deletes an endpoint: it gets no further event or attempt, what is open and not in flight is cancelled, its log
+   * stays. False when there is none.
+   */
+  async delete(ref: EndpointRef): Promise<boolean> {
+    const isDeleted = await this.#inTransaction(async (tx) => {
+      const now = await lockMerchantOf(tx, ref);
+      if (now === null) return false;
+      const { merchantId } = await tx.endpoint.update({
+        where: { id: ref.id },
+        data: { deletedAt: now, updatedAt: now, status: 'disabled', version: { increment: 1 } },
+        select: { merchantId: true },
+      });
+      await setGateStatus(tx, ref.id, 'disabled');
+      await raiseConfigVersion(tx, merchantId);
+      return true;
+    });
+    if (isDeleted) await cancelOpenDeliveries(this.#db, [ref.id], CANCEL_BATCH_MAX);
+    return isDeleted;
+  }
+
+  /** Settling a 410 takes the same rows from the other end, so one of the two may have to begin again. */
+  #inTransaction<Result>(work: (tx: Transaction) => Promise<Result>): Promise<Result> {
+    return withDeadlockRetry(() => this.#db.$transaction(work));
+  }
+
+  #changeData(current: EndpointRecord, changes: EndpointChanges): Prisma.EndpointUpdateInput {
+    const { url, events, description, overrides, timeoutMs, headers, metadata, status } = changes;
+    return {
+      ...(url !== undefined && { url }),
+      ...(events !== undefined && { events: [...events] }),
+      ...(description !== undefined && { description }),
+      ...(overrides !== undefined && overrideData({ ...current.overrides, ...overrides })),
+      ...(timeoutMs !== undefined && { timeoutMs }),
+      ...(headers !== undefined && { headersSealed: sealHeaders(this.#box, current.id, headers) }),
+      ...(metadata !== undefined && { metadata: { ...metadata } }),
+      ...(status === 'enabled' && { status, disabledReason: null }),
+      // One that is disabled already keeps the reason that it was disabled for.
+      ...(status === 'disabled' && current.status !== 'disabled' && { status, disabledReason: 'manual' }),
+    };
+  }
+}
+
+/** The database's time, once the merchant of a live endpoint is locked; null when there is no such endpoint. */
+async function lockMerchantOf(tx: Transaction, { id, merchantId }: EndpointRef): Promise<Date | null> {
+  const [locked] = await tx.$queryRaw<{ now: Date }[]>`
+    SELECT now() FROM merchants
+    WHERE id = (SELECT merchant_id FROM endpoints WHERE id = ${id}::uuid)
+      AND ${merchantId === undefined ? Prisma.sql`true` : Prisma.sql`id = ${merchantId}::uuid`}
+    FOR NO KEY UPDATE`;
+  if (locked === undefined) return null;
+  // Looked at under the lock: the row that led here may have been deleted while this waited for it.
+  const live = await tx.endpoint.count({ where: { id, deletedAt: null } });
+  return live === 0 ? null : locked.now;
+}
+
+async function raiseConfigVersion(tx: Transaction, merchantId: string): Promise<void> {
+  await tx.merchant.update({
+    where: { id: merchantId },
+    data: { configVersion: { increment: 1 } },
+    select: { id: true },
+  });
+}
+
+async function setGateStatus(tx: Transaction, endpointId: string, status: string): Promise<void> {
+  await tx.endpointGate.update({ where: { endpointId }, data: { status }, select: { endpointId: true } });
+}
+
+/** Whether accept might now choose other endpoints, or another format for the same ones. */
+function changesMatching({ events, status, overrides }: EndpointChanges): boolean {
+  return (
+    events !== undefined ||
+    status !== undefined ||
+    overrides?.dialect !== undefined ||
+    overrides?.payloadFormat !== undefined
+  );
+}
+
+function whereLive({ id, merchantId }: EndpointRef): Prisma.EndpointWhereInput {
+  return { id, deletedAt: null, ...(merchantId !== undefined && { merchantId }) };
+}
+
+function overrideData(overrides: DialectOverrides): {
+  dialect: string | null;
+  payloadFormat: string | null;
+  signatures: Prisma.InputJsonArray | typeof Prisma.DbNull;
+  retryScheduleSeconds: Prisma.InputJsonArray | typeof Prisma.DbNull;
+} {
+  const { dialect, payloadFormat, signatures, retryScheduleSeconds } = overrides;
+  return {
+    dialect,
+    payloadFormat,
+    signatures: signatures === null ? Prisma.DbNull : signatures.map((spec) => ({ ...spec })),
+    retryScheduleSeconds: retryScheduleSeconds === null ? Prisma.DbNull : [...retryScheduleSeconds],
+  };
+}

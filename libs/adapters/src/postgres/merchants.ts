@@ -1,0 +1,87 @@
+import type { Database } from './database.js';
+import type { Merchant, Prisma } from './generated/client.js';
+
+export type { Merchant };
+
+/** A client or a transaction on it. */
+type Merchants = Pick<Database, 'merchant'>;
+
+export interface NewMerchant {
+  /** UUID. */
+  readonly id: string;
+  readonly name: string;
+  readonly externalId: string | null;
+  readonly dialect: string;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** @throws a unique violation when the external id is taken */
+export function insertMerchant(database: Merchants, merchant: NewMerchant): Promise<Merchant> {
+  return database.merchant.create({ data: { ...merchant, metadata: { ...merchant.metadata } } });
+}
+
+export function findMerchant(database: Merchants, id: string): Promise<Merchant | null> {
+  return database.merchant.findUnique({ where: { id } });
+}
+
+/** Newest first. */
+export function listMerchants(
+  database: Merchants,
+  page: { readonly beforeId: string | null; readonly rowsMax: number },
+): Promise<Merchant[]> {
+  const where: Prisma.MerchantWhereInput = page.beforeId === null ? {} : { id: { lt: page.beforeId } };
+  return database.merchant.findMany({ where, orderBy: { id: 'desc' }, take: page.rowsMax });
+}
+
+export interface MerchantChanges {
+  readonly name?: string;
+  readonly externalId?: string | null;
+  readonly dialect?: string;
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Changes an active merchant. A new dialect raises the merchant's `config_version` and the version of each of its
+ * endpoints, so that no process goes on with what it has cached.
+ *
+ * @returns null when the merchant is being erased
+ * @throws a unique violation when the external id is taken
+ */
+export function updateMerchant(database: Database, id: string, changes: MerchantChanges): Promise<Merchant | null> {
+  return database.$transaction(async (transaction) => {
+    const [before] = await transaction.$queryRaw<{ dialect: string; status: string }[]>`
+      SELECT dialect, status FROM merchants WHERE id = ${id}::uuid FOR UPDATE`;
+    if (before?.status !== 'active') return null;
+    const { metadata, ...columns } = changes;
+    const data: Prisma.MerchantUpdateInput = { ...columns, updatedAt: new Date() };
+    if (metadata !== undefined) data.metadata = { ...metadata };
+    if (changes.dialect !== undefined && changes.dialect !== before.dialect) {
+      data.configVersion = { increment: 1 };
+      await transaction.endpoint.updateMany({
+        where: { merchantId: id, deletedAt: null },
+        data: { version: { increment: 1 } },
+      });
+    }
+    return transaction.merchant.update({ where: { id }, data });
+  });
+}
+
+/**
+ * Begins to erase a merchant: its keys are dead, its endpoints send nothing any more, and events for it are refused,
+ * all in one transaction. Repeatable.
+ */
+export async function beginErasingMerchant(database: Database, id: string): Promise<void> {
+  await database.$transaction(async (transaction) => {
+    const now = new Date();
+    await transaction.merchant.update({
+      where: { id },
+      data: { status: 'erasing', configVersion: { increment: 1 }, updatedAt: now },
+    });
+    await transaction.apiKey.updateMany({ where: { merchantId: id, revokedAt: null }, data: { revokedAt: now } });
+    await transaction.endpoint.updateMany({
+      where: { merchantId: id, deletedAt: null, status: { not: 'disabled' } },
+      data: { status: 'disabled', disabledReason: 'manual', version: { increment: 1 }, updatedAt: now },
+    });
+    await transaction.endpointGate.updateMany({ where: { merchantId: id }, data: { status: 'disabled' } });
+  });
+}

@@ -1,0 +1,206 @@
+import { HINT_TTL_MS, type Lane } from '#pipeline/hint-queue.js';
+import { DELAYED_HINT_MS_MAX } from '#pipeline/dispatch.js';
+import type { Settled, Settlement } from '#pipeline/delivery-store.js';
+import type { Statements } from './database.js';
+import { withDeadlockRetry } from './deadlock.js';
+import { byDay, idRange } from './id-range.js';
+
+interface Row {
+  position: bigint;
+  verdict: 'succeeded' | 'failed' | 'cancelled' | 'single_failed' | 'retrying' | 'superseded';
+  hint_number: number | null;
+  lane: Lane | null;
+}
+
+/**
+ * Writes attempts and what follows from them: the delivery's row, its open row, the endpoint's health, and after a
+ * 410 the end of the endpoint.
+ *
+ * A failure counts only under the lease it was made with. A success counts as long as the delivery is open, whoever
+ * holds it by now. Every attempt goes to the log; one that was given up as `unknown` is corrected.
+ */
+export async function settleDeliveries(db: Statements, settlements: readonly Settlement[]): Promise<Settled[]> {
+  const results = new Map<Settlement, Settled>();
+  for (const group of byDay(settlements, ({ claim }) => claim.deliveryId).flatMap(oneOfEachDelivery)) {
+    const rows = await withDeadlockRetry(() => statement(db, group));
+    for (const row of rows) {
+      const settlement = group[Number(row.position) - 1] as Settlement;
+      results.set(settlement, toSettled(row, settlement));
+    }
+  }
+  return settlements.map((settlement) => results.get(settlement) ?? { kind: 'superseded' });
+}
+
+function statement(db: Statements, settlements: readonly Settlement[]): Promise<Row[]> {
+  const of = <Value>(read: (settlement: Settlement) => Value) => settlements.map(read);
+  const ids = of(({ claim }) => claim.deliveryId);
+  const { low, high } = idRange(ids);
+  return db.$queryRaw<Row[]>`
+    WITH input AS (
+      SELECT * FROM unnest(
+        ${ids}::uuid[],
+        ${of(({ claim }) => claim.leaseToken)}::uuid[],
+        ${of(({ claim }) => claim.attemptId)}::uuid[],
+        ${of(({ claim }) => claim.merchantId)}::uuid[],
+        ${of(({ claim }) => claim.endpointId)}::uuid[],
+        ${of(({ claim }) => claim.attemptNumber)}::int[],
+        ${of(({ claim }) => claim.trigger)}::text[],
+        ${of(({ step }) => step.kind)}::text[],
+        ${of(({ step }) => (step.kind === 'retry' ? step.waitMs : 0))}::int[],
+        ${of(({ step }) => step.kind === 'failed' && step.isGone)}::boolean[],
+        ${of(({ attempt }) => attempt.startedAtMs)}::float8[],
+        ${of(({ attempt }) => attempt.durationMs)}::int[],
+        ${of(({ attempt }) => attempt.outcome)}::text[],
+        ${of(({ attempt }) => attempt.statusCode)}::int[],
+        ${of(({ attempt }) => attempt.errorCode)}::text[],
+        ${of(({ attempt }) => attempt.errorMessage)}::text[],
+        ${of(({ attempt }) => attempt.requestUrl)}::text[],
+        ${of(({ attempt }) => JSON.stringify(attempt.requestHeaders))}::text[],
+        ${of(({ attempt }) => attempt.responseHeaders && JSON.stringify(attempt.responseHeaders))}::text[],
+        ${of(({ attempt }) => attempt.responseBody)}::bytea[],
+        ${of(({ attempt }) => attempt.responseBodyTruncated)}::boolean[],
+        ${of(({ attempt }) => attempt.remoteAddress)}::text[]
+      ) WITH ORDINALITY AS i (delivery_id, lease_token, attempt_id, merchant_id, endpoint_id, number, trigger, step,
+                              wait_ms, is_gone, started_at_ms, duration_ms, outcome, status_code, error_code,
+                              error_message, request_url, request_headers, response_headers, response_body,
+                              response_body_truncated, remote_address, position)
+    ), open AS (
+      SELECT o.delivery_id, o.lease_token, o.single, o.hint_number, g.lane,
+             g.status = 'disabled' OR e.deleted_at IS NOT NULL AS is_closed
+      FROM open_deliveries o
+      JOIN endpoint_gates g ON g.endpoint_id = o.endpoint_id
+      JOIN endpoints e ON e.id = o.endpoint_id
+      WHERE o.delivery_id = ANY (${ids}::uuid[])
+      ORDER BY o.delivery_id
+      FOR UPDATE OF o
+    ), decided AS (
+      SELECT i.*, o.single, o.hint_number, o.lane,
+             CASE WHEN o.delivery_id IS NULL THEN 'superseded'
+                  WHEN i.step = 'succeeded' THEN 'succeeded'
+                  WHEN o.lease_token IS DISTINCT FROM i.lease_token THEN 'superseded'
+                  WHEN o.single THEN 'single_failed'
+                  WHEN i.step = 'failed' THEN 'failed'
+                  WHEN o.is_closed THEN 'cancelled'
+                  ELSE 'retrying'
+             END AS verdict
+      FROM input i
+      LEFT JOIN open o USING (delivery_id)
+    ), written_attempts AS (
+      INSERT INTO attempts AS a (id, delivery_id, merchant_id, number, trigger, started_at, duration_ms, outcome,
+                                 status_code, error_code, error_message, request_url, request_headers,
+                                 response_headers, response_body, response_body_truncated, remote_address)
+      SELECT attempt_id, delivery_id, merchant_id, number, trigger, to_timestamp(started_at_ms / 1000), duration_ms,
+             outcome, status_code, error_code, error_message, request_url, request_headers, response_headers,
+             response_body, response_body_truncated, remote_address
+      FROM input
+      ON CONFLICT (id) DO UPDATE
+        SET started_at = excluded.started_at, duration_ms = excluded.duration_ms, outcome = excluded.outcome,
+            status_code = excluded.status_code, error_code = excluded.error_code,
+            error_message = excluded.error_message, request_headers = excluded.request_headers,
+            response_headers = excluded.response_headers, response_body = excluded.response_body,
+            response_body_truncated = excluded.response_body_truncated, remote_address = excluded.remote_address
+        WHERE a.outcome = 'unknown'
+    ), written_deliveries AS (
+      UPDATE deliveries d
+      SET status = CASE decided.verdict
+                     WHEN 'retrying' THEN 'retrying'
+                     WHEN 'single_failed' THEN CASE d.status WHEN 'cancelled' THEN 'failed' ELSE d.status END
+                     WHEN 'superseded' THEN d.status
+                     ELSE decided.verdict
+                   END,
+          completed_at = CASE
+                           WHEN decided.verdict = 'retrying' THEN NULL
+                           WHEN decided.verdict IN ('single_failed', 'superseded') THEN d.completed_at
+                           WHEN d.status = 'succeeded' THEN d.completed_at
+                           ELSE now()
+                         END,
+          attempt_count = greatest(d.attempt_count, decided.number),
+          last_number = CASE WHEN decided.verdict = 'superseded' THEN d.last_number ELSE decided.number END,
+          last_outcome = CASE WHEN decided.verdict = 'superseded' THEN d.last_outcome ELSE decided.outcome END,
+          last_status_code = CASE WHEN decided.verdict = 'superseded' THEN d.last_status_code ELSE decided.status_code END,
+          last_error_code = CASE WHEN decided.verdict = 'superseded' THEN d.last_error_code ELSE decided.error_code END,
+          last_duration_ms = CASE WHEN decided.verdict = 'superseded' THEN d.last_duration_ms ELSE decided.duration_ms END,
+          error_code = CASE WHEN decided.verdict = 'superseded' THEN d.error_code END
+      FROM decided
+      WHERE d.id = decided.delivery_id AND d.id BETWEEN ${low}::uuid AND ${high}::uuid
+    ), waiting AS (
+      UPDATE open_deliveries o
+      SET due_at = now() + decided.wait_ms * interval '1 millisecond',
+          hinted_until = now() + (decided.wait_ms +
+            CASE WHEN decided.wait_ms <= ${DELAYED_HINT_MS_MAX} THEN ${HINT_TTL_MS} ELSE 0 END) * interval '1 millisecond',
+          hint_number = o.hint_number + 1,
+          failures = o.failures + 1,
+          trigger = 'retry',
+          lease_token = NULL, lease_until = NULL, attempt_id = NULL
+      FROM decided
+      WHERE o.delivery_id = decided.delivery_id AND decided.verdict = 'retrying'
+    ), closed AS (
+      DELETE FROM open_deliveries o
+      USING decided
+      WHERE o.delivery_id = decided.delivery_id AND decided.verdict NOT IN ('retrying', 'superseded')
+    ), gone AS (
+      UPDATE endpoints e
+      SET status = 'disabled', disabled_reason = 'gone', version = e.version + 1, updated_at = now()
+      WHERE e.id IN (SELECT endpoint_id FROM decided WHERE is_gone AND verdict <> 'superseded')
+        AND e.status <> 'disabled'
+      RETURNING e.id, e.merchant_id
+    ), gone_merchants AS (
+      UPDATE merchants m SET config_version = m.config_version + 1
+      WHERE m.id IN (SELECT merchant_id FROM gone)
+    ), health AS (
+      SELECT g.endpoint_id, ended.has_success, ended.failures
+      FROM (SELECT endpoint_id, bool_or(step = 'succeeded') AS has_success,
+                   count(*) FILTER (WHERE step <> 'succeeded') AS failures
+            FROM decided GROUP BY endpoint_id) AS ended
+      JOIN endpoint_gates g USING (endpoint_id)
+      WHERE ended.failures > 0
+         OR g.consecutive_failures > 0
+         OR g.last_success_at IS NULL
+         OR g.last_success_at < now() - interval '1 second'
+      ORDER BY g.endpoint_id
+      FOR UPDATE OF g
+    ), written_health AS (
+      UPDATE endpoint_gates g
+      SET consecutive_failures = CASE WHEN health.has_success THEN 0 ELSE g.consecutive_failures + health.failures END,
+          last_success_at = CASE WHEN health.has_success THEN now() ELSE g.last_success_at END,
+          last_failure_at = CASE WHEN health.failures > 0 THEN now() ELSE g.last_failure_at END,
+          status = CASE WHEN health.endpoint_id IN (SELECT id FROM gone) THEN 'disabled' ELSE g.status END
+      FROM health
+      WHERE g.endpoint_id = health.endpoint_id
+    )
+    SELECT position, verdict, hint_number + 1 AS hint_number, lane FROM decided`;
+}
+
+/** Two results for one delivery, of which one is late, go to two statements: one statement changes a row only once. */
+function oneOfEachDelivery(settlements: readonly Settlement[]): Settlement[][] {
+  const waves: Map<string, Settlement>[] = [];
+  for (const settlement of settlements) {
+    const id = settlement.claim.deliveryId;
+    const wave = waves.find((candidate) => !candidate.has(id));
+    if (wave === undefined) waves.push(new Map([[id, settlement]]));
+    else wave.set(id, settlement);
+  }
+  return waves.map((wave) => [...wave.values()]);
+}
+
+function toSettled(row: Row, { claim, step }: Settlement): Settled {
+  switch (row.verdict) {
+    case 'superseded':
+      return { kind: 'superseded' };
+    case 'retrying':
+      return {
+        kind: 'retrying',
+        next: {
+          deliveryId: claim.deliveryId,
+          lane: row.lane ?? 'fast',
+          hintNumber: row.hint_number ?? 0,
+          delayMs: step.kind === 'retry' ? step.waitMs : 0,
+        },
+      };
+    case 'succeeded':
+    case 'failed':
+    case 'cancelled':
+    case 'single_failed':
+      return { kind: 'final' };
+  }
+}

@@ -1,0 +1,40 @@
+import type { Queue } from 'bullmq';
+import type { Hint, HintQueue } from '#pipeline/hint-queue.js';
+import { LANES } from '#pipeline/hint-queue.js';
+import { openQueue, type QueueConnection } from './queue-connection.js';
+
+/** What a job carries: ids, and nothing that PostgreSQL does not know better. */
+export interface HintJob {
+  readonly deliveryIds: readonly string[];
+}
+
+/** Hints as BullMQ jobs, one queue a lane. */
+export class BullMqHintQueue implements HintQueue {
+  private readonly queues: Readonly<Record<Hint['lane'], Queue<HintJob>>>;
+
+  constructor(connection: QueueConnection) {
+    this.queues = { fast: openQueue(connection, 'fast'), slow: openQueue(connection, 'slow') };
+  }
+
+  async add(hints: readonly Hint[]): Promise<void> {
+    await Promise.all(
+      LANES.map(async (lane) => {
+        const jobs = hints.filter((hint) => hint.lane === lane).map(toJob);
+        if (jobs.length > 0) await this.queues[lane].addBulk(jobs);
+      }),
+    );
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(Object.values(this.queues).map((queue) => queue.close()));
+  }
+}
+
+function toJob({ deliveryIds, hintNumber, delayMs }: Hint) {
+  return {
+    name: 'hint',
+    data: { deliveryIds },
+    // An id that exists in any state makes BullMQ ignore an add, so each hint has one that was never used before.
+    opts: { jobId: `${deliveryIds[0]}-${hintNumber}`, ...(delayMs > 0 && { delay: delayMs }) },
+  };
+}

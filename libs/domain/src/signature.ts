@@ -1,0 +1,95 @@
+import { createHmac } from 'node:crypto';
+
+/** How a delivery proves where it comes from. All are HMAC-SHA256 under the endpoint's secret. */
+export const SIGNATURE_SCHEMES = ['sha256-hex', 'hex', 'timestamped', 'standard-webhooks'] as const;
+export type SignatureScheme = (typeof SIGNATURE_SCHEMES)[number];
+
+export interface SignatureSpec {
+  readonly scheme: SignatureScheme;
+  /** Replaces the scheme's own header name. Of no effect with `standard-webhooks`, whose names are fixed. */
+  readonly header?: string | undefined;
+}
+
+export interface SigningInput {
+  /** The live secrets, oldest first; at least one. */
+  readonly secrets: readonly string[];
+  /** The event's public id, the same on every attempt. */
+  readonly eventId: string;
+  readonly unixSeconds: number;
+  readonly body: Uint8Array;
+  /** Brand of the headers, without the hyphen: `X-Posthorn`. */
+  readonly headerPrefix: string;
+}
+
+/** Marks a secret of the Standard Webhooks specification, whose key is the base64 that follows. */
+export const STANDARD_SECRET_PREFIX = 'whsec_';
+
+/** Names of the headers that a signature occupies, in the order of {@link signatureHeaders}. */
+export function signatureHeaderNames(spec: SignatureSpec, headerPrefix: string): readonly string[] {
+  switch (spec.scheme) {
+    case 'sha256-hex':
+    case 'timestamped':
+      return [spec.header ?? `${headerPrefix}-Signature`];
+    case 'hex':
+      return [spec.header ?? 'X-Signature'];
+    case 'standard-webhooks':
+      return ['webhook-id', 'webhook-timestamp', 'webhook-signature'];
+    default:
+      return unknownScheme(spec.scheme);
+  }
+}
+
+/**
+ * The headers that sign one attempt.
+ *
+ * A scheme whose header carries one value signs with the oldest live secret, so that a receiver can learn the new
+ * one before the overlap ends. A scheme whose header carries several signs with every live secret, oldest first.
+ * @throws RangeError when there is no secret
+ */
+export function signatureHeaders(spec: SignatureSpec, input: SigningInput): [name: string, value: string][] {
+  const values = signatureValues(spec.scheme, input);
+  return signatureHeaderNames(spec, input.headerPrefix).map((name, index) => [name, values[index] ?? '']);
+}
+
+function signatureValues(scheme: SignatureScheme, input: SigningInput): readonly string[] {
+  const { secrets, eventId, unixSeconds, body } = input;
+  const oldest = secrets[0];
+  if (oldest === undefined) throw new RangeError('signing needs at least one secret');
+  switch (scheme) {
+    case 'sha256-hex':
+      return [`sha256=${hmac(oldest, '', body).toString('hex')}`];
+    case 'hex':
+      return [hmac(oldest, '', body).toString('hex')];
+    case 'timestamped': {
+      const signatures = secrets.map(
+        (secret) => `v1=${hmac(secret, `${unixSeconds}.`, body).toString('hex')}`,
+      );
+      return [[`t=${unixSeconds}`, ...signatures].join(',')];
+    }
+    case 'standard-webhooks': {
+      const before = `${eventId}.${unixSeconds}.`;
+      const signatures = secrets.map(
+        (secret) => `v1,${hmac(standardWebhooksKey(secret), before, body).toString('base64')}`,
+      );
+      return [eventId, String(unixSeconds), signatures.join(' ')];
+    }
+    default:
+      return unknownScheme(scheme);
+  }
+}
+
+/** The HMAC of `before` and `body`, under a key of raw bytes or a secret's UTF-8 bytes. */
+function hmac(key: string | Uint8Array, before: string, body: Uint8Array): Buffer {
+  return createHmac('sha256', key).update(before).update(body).digest();
+}
+
+/** Key bytes of the Standard Webhooks scheme: what follows `whsec_`, decoded; any other secret as UTF-8. */
+function standardWebhooksKey(secret: string): Buffer {
+  return secret.startsWith(STANDARD_SECRET_PREFIX)
+    ? Buffer.from(secret.slice(STANDARD_SECRET_PREFIX.length), 'base64')
+    : Buffer.from(secret, 'utf8');
+}
+
+function unknownScheme(scheme: never): never {
+  throw new Error(`no such signature scheme: ${String(scheme)}`);
+}

@@ -1,0 +1,41 @@
+import type { LoggerService } from '@nestjs/common';
+import { Logger as NestPinoLogger, PinoLogger } from 'nestjs-pino';
+import pino, { type DestinationStream, type Logger } from 'pino';
+
+export type { Logger };
+
+export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** Wherever an object with such a member is logged, what it holds does not get into the log. */
+const REDACTED_PATHS = [
+  'authorization',
+  '*.authorization',
+  'headers.authorization',
+  '*.headers.authorization',
+  'req.headers.authorization',
+];
+
+export interface LoggerOptions {
+  readonly level: LogLevel;
+  /** The process, such as `api`. */
+  readonly name: string;
+  /** Standard output if left out. */
+  readonly destination?: DestinationStream;
+}
+
+/** JSON lines with RFC 3339 times. */
+export function createLogger({ level, name, destination }: LoggerOptions): Logger {
+  const options = {
+    level,
+    name,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    redact: { paths: REDACTED_PATHS, censor: '[redacted]' },
+  };
+  return destination === undefined ? pino(options) : pino(options, destination);
+}
+
+/** The same log for what Nest itself has to say. */
+export function nestLogger(logger: Logger): LoggerService {
+  return new NestPinoLogger(new PinoLogger({ pinoHttp: { logger } }), {});
+}

@@ -1,0 +1,55 @@
+import { randomUUID } from 'node:crypto';
+import type { IdMaker } from '#domain/ids.js';
+import type { Claimed, ClaimRequest, DeliveryStore } from './delivery-store.js';
+import { MicroBatch } from './micro-batch.js';
+
+/** A claim, and when the statement that made it began on this process's monotonic clock. */
+export interface TimedClaim extends Claimed {
+  readonly claimStartedMs: number;
+}
+
+/** Makes one statement of the claims of hints that arrive together. */
+export class Claimer {
+  private readonly batches: MicroBatch<string, TimedClaim | null>;
+
+  constructor(
+    private readonly store: Pick<DeliveryStore, 'claim'>,
+    private readonly ids: IdMaker,
+    private readonly monotonicMs: () => number,
+  ) {
+    this.batches = new MicroBatch({
+      run: (deliveryIds) => this.claimAll(deliveryIds),
+      itemsMax: CLAIMS_PER_STATEMENT_MAX,
+      runsMax: CLAIMS_AT_ONCE_MAX,
+    });
+  }
+
+  /** Leases a delivery, or resolves with null when there is nothing to do for it now: its hint can be dropped. */
+  claim(deliveryId: string): Promise<TimedClaim | null> {
+    return this.batches.add(deliveryId);
+  }
+
+  private async claimAll(deliveryIds: readonly string[]): Promise<(TimedClaim | null)[]> {
+    const claimStartedMs = this.monotonicMs();
+    const wanted = new Map<string, ClaimRequest>();
+    for (const deliveryId of deliveryIds) {
+      if (wanted.has(deliveryId)) continue;
+      wanted.set(deliveryId, { deliveryId, leaseToken: randomUUID(), attemptId: this.ids.uuid() });
+    }
+    const claims = new Map<string, TimedClaim>();
+    for (const claimed of await this.store.claim([...wanted.values()])) {
+      claims.set(claimed.deliveryId, { ...claimed, claimStartedMs });
+    }
+    return deliveryIds.map((deliveryId) => {
+      const claim = claims.get(deliveryId) ?? null;
+      // A delivery that was hinted twice in one batch has one claim, and the first hint gets it.
+      claims.delete(deliveryId);
+      return claim;
+    });
+  }
+}
+
+/** Eight full hints: more rows gain nothing and make everyone wait for the slowest. */
+const CLAIMS_PER_STATEMENT_MAX = 256;
+/** Two, as for commits: one in PostgreSQL, one being prepared. */
+const CLAIMS_AT_ONCE_MAX = 2;

@@ -1,0 +1,184 @@
+import { type Outcome, classifyResponse, decideNextStep } from '#domain/attempt-outcome.js';
+import { parseRetryAfter } from '#domain/retry-schedule.js';
+import type { Claimer, TimedClaim } from './claim.js';
+import type { AttemptRecord, Claimed, SettlementStep, Target } from './delivery-store.js';
+import { LEASE_GRACE_MS } from './delivery-store.js';
+import type { Releaser, Settler } from './settle.js';
+import type { Sender, SendResult } from './sender.js';
+import { type Brand, signRequest, type SignedRequest } from './sign.js';
+import type { Slots } from './slots.js';
+import type { Targets } from './targets.js';
+
+export interface DelivererParts {
+  readonly claimer: Claimer;
+  readonly targets: Targets;
+  readonly sender: Sender;
+  readonly settler: Settler;
+  readonly releaser: Releaser;
+  readonly slots: Slots;
+  readonly brand: Brand;
+  /** PostgreSQL's clock, Unix milliseconds. */
+  readonly nowMs: () => number;
+  readonly monotonicMs: () => number;
+  /** Uniform in [0, 1), for the jitter of retries. */
+  readonly random: () => number;
+}
+
+/** How the handling of one hinted delivery ended. */
+export type DeliverOutcome =
+  /** Not due, leased by another worker, final, or its endpoint may not send: the hint is dropped. */
+  | { readonly kind: 'dropped' }
+  /** Given back unsent, uncharged: we are stopping, or too little of the lease is left. */
+  | { readonly kind: 'released' }
+  /** Sent, and still unanswered when we had to stop: recorded as unknown, uncharged. */
+  | { readonly kind: 'abandoned' }
+  | { readonly kind: 'attempted'; readonly outcome: Outcome; readonly durationMs: number };
+
+/** One delivery from a hint to its place in the log. */
+export class Deliverer {
+  private isStopping = false;
+  private readonly unanswered = new Map<string, Claimed>();
+  private readonly abandon = Promise.withResolvers<{ readonly kind: 'abandoned' }>();
+  private readonly work = new Set<Promise<unknown>>();
+
+  constructor(private readonly parts: DelivererParts) {}
+
+  /** Resolves once every delivery of the hint is settled, given back or dropped. */
+  async deliverAll(deliveryIds: readonly string[]): Promise<DeliverOutcome[]> {
+    const { slots } = this.parts;
+    await slots.take(deliveryIds.length);
+    const all = Promise.all(
+      deliveryIds.map((deliveryId) => this.deliver(deliveryId).finally(() => slots.give(1))),
+    ).finally(() => this.work.delete(all));
+    this.work.add(all);
+    return all;
+  }
+
+  /**
+   * Claims nothing more, gives back what is unsent, and gives what is sent up to `graceMs` to be answered and
+   * settled; the rest becomes `unknown`. Nothing of it is charged to a receiver.
+   */
+  async stop(graceMs: number): Promise<void> {
+    this.isStopping = true;
+    const timer = setTimeout(() => this.abandonUnanswered(), graceMs);
+    await Promise.allSettled(this.work);
+    clearTimeout(timer);
+  }
+
+  private async deliver(deliveryId: string): Promise<DeliverOutcome> {
+    if (this.isStopping) return { kind: 'dropped' };
+    const claim = await this.parts.claimer.claim(deliveryId);
+    if (claim === null) return { kind: 'dropped' };
+
+    const target = await this.parts.targets.of(claim);
+    if (target === null || !hasData(claim) || !this.mayStillSend(claim)) return this.release(claim);
+
+    const startedAtMs = this.parts.nowMs();
+    const request = signRequest(claim, target, this.parts.brand, Math.floor(startedAtMs / 1_000));
+    const result = await this.send(claim, target, request);
+    if (result.kind === 'abandoned') return result;
+
+    const attempt = attemptRecord(result, target, request, startedAtMs);
+    await this.parts.settler.settle({ claim, attempt, step: this.nextStep(claim, target, attempt) });
+    return { kind: 'attempted', outcome: attempt.outcome, durationMs: attempt.durationMs };
+  }
+
+  /** A request begins only while its whole deadline still ends well within the lease. */
+  private mayStillSend(claim: TimedClaim): boolean {
+    if (this.isStopping) return false;
+    return this.parts.monotonicMs() - claim.claimStartedMs <= SEND_DELAY_MS_MAX;
+  }
+
+  private async release(claim: Claimed): Promise<DeliverOutcome> {
+    await this.parts.releaser.release(claim);
+    return { kind: 'released' };
+  }
+
+  private async send(
+    claim: Claimed,
+    target: Target,
+    request: SignedRequest,
+  ): Promise<SendResult | { readonly kind: 'abandoned' }> {
+    this.unanswered.set(claim.leaseToken, claim);
+    try {
+      const sent = this.parts.sender.send({
+        url: target.url,
+        headers: request.headers,
+        body: request.body,
+        deadlineMs: this.parts.monotonicMs() + target.timeoutMs,
+      });
+      return await Promise.race([sent, this.abandon.promise]);
+    } finally {
+      this.unanswered.delete(claim.leaseToken);
+    }
+  }
+
+  private nextStep(claim: Claimed, target: Target, attempt: AttemptRecord): SettlementStep {
+    const step = decideNextStep({
+      outcome: attempt.outcome,
+      statusCode: attempt.statusCode,
+      failuresAfter: claim.failures + 1,
+      scheduleSeconds: target.retryScheduleSeconds,
+      retryAfterMs: retryAfterMs(attempt, this.parts.nowMs()),
+      random: this.parts.random,
+      single: claim.single,
+    });
+    return step.kind === 'failed' ? { kind: 'failed', isGone: step.reason === 'gone' } : step;
+  }
+
+  private abandonUnanswered(): void {
+    const claims = [...this.unanswered.values()];
+    const recorded = this.parts.releaser.abandon(claims);
+    this.work.add(recorded);
+    void recorded.finally(() => this.abandon.resolve({ kind: 'abandoned' }));
+  }
+}
+
+function hasData(claim: TimedClaim): claim is TimedClaim & { event: { data: Uint8Array } } {
+  return claim.event.data !== null;
+}
+
+function attemptRecord(
+  result: SendResult,
+  target: Target,
+  request: SignedRequest,
+  startedAtMs: number,
+): AttemptRecord {
+  const common = {
+    startedAtMs,
+    durationMs: Math.round(result.durationMs),
+    requestUrl: target.url,
+    requestHeaders: request.loggedHeaders,
+    remoteAddress: result.remoteAddress,
+  };
+  if (result.kind !== 'response') {
+    return {
+      ...common,
+      outcome: result.kind,
+      statusCode: null,
+      errorCode: result.errorCode,
+      errorMessage: result.message,
+      responseHeaders: null,
+      responseBody: null,
+      responseBodyTruncated: false,
+    };
+  }
+  return {
+    ...common,
+    outcome: classifyResponse(result.statusCode),
+    statusCode: result.statusCode,
+    errorCode: null,
+    errorMessage: null,
+    responseHeaders: result.headers,
+    responseBody: result.body,
+    responseBodyTruncated: result.bodyTruncated,
+  };
+}
+
+function retryAfterMs(attempt: AttemptRecord, nowMs: number): number | null {
+  const value = attempt.responseHeaders?.find(([name]) => name === 'retry-after')?.[1];
+  return value === undefined ? null : parseRetryAfter(value, nowMs);
+}
+
+/** The part of a lease's grace that may pass before a request begins; the rest is for settling it. */
+const SEND_DELAY_MS_MAX = LEASE_GRACE_MS - 1_500;

@@ -1,0 +1,104 @@
+import type { Outcome, Trigger } from '#domain/attempt-outcome.js';
+import type { PayloadFormat } from '#domain/payload-format.js';
+import type { SignatureSpec } from '#domain/signature.js';
+import type { DueDelivery } from './dispatch.js';
+
+/** What a worker needs of the database to carry deliveries from a hint to the log. */
+export interface DeliveryStore {
+  /** Leases what is due, unleased and may be sent; whatever is not is left out of the answer. */
+  claim(wanted: readonly ClaimRequest[]): Promise<readonly Claimed[]>;
+  /** Gives back claims that were never sent, as if they had not been made. */
+  release(claims: readonly Pick<Claimed, 'deliveryId' | 'leaseToken'>[]): Promise<void>;
+  /** Writes attempts and what follows from them; the answers stand in the order of the settlements. */
+  settle(settlements: readonly Settlement[]): Promise<readonly Settled[]>;
+  /**
+   * Frees deliveries whose lease has ended, or that `leaseTokens` name, with an `unknown` attempt that charges no
+   * step. Returns how many.
+   */
+  reconcile(limits: { readonly deliveriesMax: number; readonly leaseTokens?: readonly string[] }): Promise<number>;
+  /** Endpoints as they are now, by id; deleted ones are absent. */
+  loadTargets(endpointIds: readonly string[]): Promise<ReadonlyMap<string, Target>>;
+}
+
+export interface ClaimRequest {
+  readonly deliveryId: string;
+  readonly leaseToken: string;
+  readonly attemptId: string;
+}
+
+export interface Claimed extends ClaimRequest {
+  readonly eventId: string;
+  readonly endpointId: string;
+  readonly merchantId: string;
+  /** Of the endpoint when the claim was made; a cached {@link Target} of another version is stale. */
+  readonly endpointVersion: bigint;
+  /** Number of this attempt, from 1. */
+  readonly attemptNumber: number;
+  /** Steps of the schedule charged so far. */
+  readonly failures: number;
+  readonly trigger: Trigger;
+  readonly single: boolean;
+  readonly payloadFormat: PayloadFormat;
+  readonly event: ClaimedEvent;
+}
+
+export interface ClaimedEvent {
+  readonly producerId: string | null;
+  readonly type: string;
+  readonly createdAtMs: number;
+  readonly createdAtText: string | null;
+  /** Null once the event's bytes were erased. */
+  readonly data: Uint8Array | null;
+}
+
+/** Where and how to send: an endpoint with its secrets open. */
+export interface Target {
+  readonly version: bigint;
+  readonly url: string;
+  readonly timeoutMs: number;
+  readonly signatures: readonly SignatureSpec[];
+  readonly retryScheduleSeconds: readonly number[];
+  /** Live ones, oldest first. */
+  readonly secrets: readonly string[];
+  /** The merchant's own. */
+  readonly headers: readonly (readonly [name: string, value: string])[];
+}
+
+/** An attempt as the log keeps it. */
+export interface AttemptRecord {
+  readonly outcome: Outcome;
+  readonly startedAtMs: number;
+  readonly durationMs: number;
+  readonly statusCode: number | null;
+  readonly errorCode: string | null;
+  readonly errorMessage: string | null;
+  readonly requestUrl: string;
+  /** Signatures redacted, custom headers by name only. */
+  readonly requestHeaders: readonly (readonly [name: string, value: string])[];
+  readonly responseHeaders: readonly (readonly [name: string, value: string])[] | null;
+  readonly responseBody: Uint8Array | null;
+  readonly responseBodyTruncated: boolean;
+  readonly remoteAddress: string | null;
+}
+
+export type SettlementStep =
+  | { readonly kind: 'succeeded' }
+  | { readonly kind: 'retry'; readonly waitMs: number }
+  | { readonly kind: 'failed'; readonly isGone: boolean };
+
+export interface Settlement {
+  readonly claim: Claimed;
+  readonly attempt: AttemptRecord;
+  readonly step: SettlementStep;
+}
+
+/** What became of a delivery: final, waiting for a next attempt, or already out of this lease's hands. */
+export type Settled =
+  | { readonly kind: 'final' }
+  | { readonly kind: 'retrying'; readonly next: DueDelivery & { readonly delayMs: number } }
+  | { readonly kind: 'superseded' };
+
+/** A claim is early by at most this, which absorbs the queue's timer; it is far below any wait of a schedule. */
+export const EARLY_CLAIM_MS = 250;
+/** A lease outlives its attempt's deadline by this: time to settle, also when the database stalls for a moment. */
+export const LEASE_GRACE_MS = 5_000;
