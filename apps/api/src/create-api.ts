@@ -2,7 +2,7 @@ import 'reflect-metadata';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { NestFactory } from '@nestjs/core';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { formatId, ID_PREFIXES } from '#domain/ids.js';
 import { nestLogger } from '#observability/logger.js';
 import { ApiModule, type ApiOptions } from './api.module.js';
@@ -50,7 +50,8 @@ export function createAdapter(options: Pick<ApiOptions, 'idMaker'>): FastifyAdap
     // While it closes, requests that are already here are served, and their connections closed after them.
     return503OnClosing: false,
     routerOptions: { maxParamLength: PATH_PARAMETER_LENGTH_MAX },
-    frameworkErrors: (error, request, reply) => sendError(describeError(error), request, reply),
+    frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
+      sendError(describeError(error), request, reply),
     clientErrorHandler: (error, socket) => answerClientError(error, socket, newRequestId),
   });
 }

@@ -116,7 +116,8 @@ export function skipValue(bytes: Uint8Array, start: number): ScannedValue {
   let open = 0;
   let depth = 0;
   do {
-    switch (bytes[at]) {
+    // The value is valid, so it ends before its bytes do.
+    switch (bytes[at] as number) {
       case QUOTE:
         at = skipString(bytes, at);
         break;
@@ -201,6 +202,7 @@ function checkEscape(bytes: Uint8Array, backslash: number): number {
       }
       return at + 5;
     }
+    case undefined:
     default:
       throw unexpected(bytes, at);
   }

@@ -129,8 +129,9 @@ export class JsonDocument {
   }
 }
 
+/** By the first byte of a valid value. */
 function kindAt(bytes: Uint8Array, start: number): JsonKind {
-  switch (bytes[start]) {
+  switch (bytes[start] as number) {
     case 0x7b: // {
       return 'object';
     case 0x5b: // [

@@ -21,7 +21,8 @@ export class ConfirmKeyInterceptor implements NestInterceptor {
   ) {}
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
-    if (this.reflector.get<boolean | undefined>(CONFIRMS_KEY, context.getHandler()) !== true) return next.handle();
+    if (this.reflector.get<boolean | undefined>(CONFIRMS_KEY, context.getHandler()) !== true)
+      return next.handle();
     const request = context.switchToHttp().getRequest<FastifyRequest>();
     return next.handle().pipe(catchError((error: unknown) => from(this.#judge(error, request))));
   }

@@ -1,4 +1,9 @@
-import { createParamDecorator, SetMetadata, type CustomDecorator, type ExecutionContext } from '@nestjs/common';
+import {
+  createParamDecorator,
+  SetMetadata,
+  type CustomDecorator,
+  type ExecutionContext,
+} from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import type { Principal, Scope } from '#adapters/postgres/api-keys.js';
 import { principalOf } from './principal.js';
@@ -26,7 +31,6 @@ export function ConfirmsKey(): CustomDecorator {
 }
 
 /** Handler parameter: who the request comes from. */
-export const CurrentPrincipal = createParamDecorator(
-  (_: unknown, context: ExecutionContext): Principal =>
-    principalOf(context.switchToHttp().getRequest<FastifyRequest>()),
+export const CurrentPrincipal = createParamDecorator((_: unknown, context: ExecutionContext): Principal =>
+  principalOf(context.switchToHttp().getRequest<FastifyRequest>()),
 );

@@ -23,7 +23,13 @@ export class HealthController {
   ) {}
 
   @Get('healthz')
-  @Operation({ id: 'getHealth', summary: 'Is the process alive?', status: 200, schema: healthView, isPublic: true })
+  @Operation({
+    id: 'getHealth',
+    summary: 'Is the process alive?',
+    status: 200,
+    schema: healthView,
+    isPublic: true,
+  })
   health(): z.infer<typeof healthView> {
     return { status: 'ok' };
   }
@@ -32,7 +38,8 @@ export class HealthController {
   @Operation({
     id: 'getReadiness',
     summary: 'Can it serve?',
-    description: 'PostgreSQL is writable, its schema is current, and the log has partitions for today and tomorrow.',
+    description:
+      'PostgreSQL is writable, its schema is current, and the log has partitions for today and tomorrow.',
     status: 200,
     schema: readyView,
     errors: ['unavailable'],
@@ -46,7 +53,13 @@ export class HealthController {
 
   @Get('metrics')
   @ApiProduces('text/plain')
-  @Operation({ id: 'getMetrics', summary: 'Metrics for Prometheus', status: 200, schema: z.string(), isPublic: true })
+  @Operation({
+    id: 'getMetrics',
+    summary: 'Metrics for Prometheus',
+    status: 200,
+    schema: z.string(),
+    isPublic: true,
+  })
   async expose(@Res({ passthrough: true }) reply: FastifyReply): Promise<string> {
     void reply.type(this.metrics.contentType);
     return this.metrics.metrics();

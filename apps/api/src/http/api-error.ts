@@ -44,7 +44,11 @@ export function invalidRequest(
 ): ApiError {
   const [first] = problems;
   const message = first.path === '' ? first.message : `${first.path}: ${first.message}`;
-  return new ApiError(code, problems.length === 1 ? message : `${message} (and ${problems.length - 1} more)`, {
-    errors: problems,
-  });
+  return new ApiError(
+    code,
+    problems.length === 1 ? message : `${message} (and ${problems.length - 1} more)`,
+    {
+      errors: problems,
+    },
+  );
 }

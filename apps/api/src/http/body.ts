@@ -55,7 +55,8 @@ export class BodyInterceptor implements NestInterceptor {
     if (WITH_BODY.has(request.method)) {
       const document = parseBody(request);
       stateOf(request).document = document;
-      const readsDocument = this.reflector.get<boolean | undefined>(READS_DOCUMENT, context.getHandler()) === true;
+      const readsDocument =
+        this.reflector.get<boolean | undefined>(READS_DOCUMENT, context.getHandler()) === true;
       request.body = document === null || readsDocument ? {} : document.valueOf(document.root);
     }
     return next.handle();
@@ -68,7 +69,8 @@ function parseBody(request: FastifyRequest): JsonDocument | null {
   if (state.bodyBytes.byteLength === 0) return null;
   if (!isJsonMediaType(state.contentType)) throw new ApiError('unsupported_media_type');
   const document = parseJson(state.bodyBytes);
-  if (document.root.kind !== 'object') throw invalidRequest([{ path: '', message: 'The body must be an object' }]);
+  if (document.root.kind !== 'object')
+    throw invalidRequest([{ path: '', message: 'The body must be an object' }]);
   const repeated = document.repeatedKey(document.root);
   if (repeated !== null) throw invalidRequest([{ path: repeated, message: 'is there more than once' }]);
   return document;

@@ -17,7 +17,13 @@ export function answerClientError(
 
 function responseText(error: NodeJS.ErrnoException, requestId: string): string {
   const { status, message } = fault(error.code);
-  const body = JSON.stringify({ status, code: 'invalid_request', message, data: null, request_id: requestId });
+  const body = JSON.stringify({
+    status,
+    code: 'invalid_request',
+    message,
+    data: null,
+    request_id: requestId,
+  });
   return [
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
     'Content-Type: application/json; charset=utf-8',

@@ -14,7 +14,11 @@ const RETRY_AFTER_SECONDS = 1;
 const DATABASE_AWAY = /^(?:08|53|57|58)|^25006$|^E[A-Z]+$/;
 /** Prisma: cannot reach, timed out connecting, connection closed, pool timed out, transaction could not start. */
 const PRISMA_AWAY: ReadonlySet<string> = new Set(['P1001', 'P1002', 'P1008', 'P1017', 'P2024', 'P2028']);
-const DRIVER_AWAY: ReadonlySet<string> = new Set(['DatabaseNotReachable', 'ConnectionClosed', 'SocketTimeout']);
+const DRIVER_AWAY: ReadonlySet<string> = new Set([
+  'DatabaseNotReachable',
+  'ConnectionClosed',
+  'SocketTimeout',
+]);
 
 /** The client's view of whatever was thrown. Anything unknown is our fault and tells nothing. */
 export function describeError(error: unknown): ApiError {

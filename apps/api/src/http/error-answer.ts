@@ -25,6 +25,10 @@ export function sendError(error: ApiError, request: FastifyRequest, reply: Fasti
   if (reply.sent) return;
   void reply
     .code(error.status)
-    .headers({ ...error.headers, 'x-request-id': request.id, 'content-type': 'application/json; charset=utf-8' })
+    .headers({
+      ...error.headers,
+      'x-request-id': request.id,
+      'content-type': 'application/json; charset=utf-8',
+    })
     .send(JSON.stringify(errorBody(error, request.id)));
 }

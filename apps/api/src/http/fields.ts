@@ -29,9 +29,11 @@ function textProblem(value: string, lengthMin: number, lengthMax: number): strin
   if (value.includes('\0')) return 'must not contain NUL';
   if (!value.isWellFormed()) return 'must be well-formed Unicode';
   // A code point is one or two units, so most values need no counting.
-  const length = value.length <= lengthMax && value.length >= 2 * lengthMin ? value.length : Array.from(value).length;
+  const length =
+    value.length <= lengthMax && value.length >= 2 * lengthMin ? value.length : Array.from(value).length;
   if (length > lengthMax) return `must have at most ${lengthMax} characters`;
-  if (length < lengthMin) return lengthMin === 1 ? 'must not be empty' : `must have at least ${lengthMin} characters`;
+  if (length < lengthMin)
+    return lengthMin === 1 ? 'must not be empty' : `must have at least ${lengthMin} characters`;
   return null;
 }
 
@@ -39,7 +41,10 @@ function textProblem(value: string, lengthMin: number, lengthMax: number): strin
 export const timestamp = z
   .string()
   .max(TIMESTAMP_LENGTH_MAX)
-  .refine((value) => parseRfc3339(value) !== null, 'must be an RFC 3339 time with a zone, such as 2026-04-02T05:01:20Z')
+  .refine(
+    (value) => parseRfc3339(value) !== null,
+    'must be an RFC 3339 time with a zone, such as 2026-04-02T05:01:20Z',
+  )
   .meta({ format: 'date-time' });
 
 /** A timestamp in an answer. */
@@ -51,7 +56,12 @@ export const instant = z.iso.datetime({ precision: 3 }).meta({
 
 /** A TypeID in an answer. */
 export function idOf(prefix: string): z.ZodString {
-  return z.string().meta({ pattern: `^${prefix}_[0-7][0-9a-hjkmnp-tv-z]{25}$`, examples: [`${prefix}_01h455vb4pex5vsknk084sn02q`] });
+  return z
+    .string()
+    .meta({
+      pattern: `^${prefix}_[0-7][0-9a-hjkmnp-tv-z]{25}$`,
+      examples: [`${prefix}_01h455vb4pex5vsknk084sn02q`],
+    });
 }
 
 /** The merchant's own pairs of strings. `__proto__` is refused by name, because it would be lost on the way. */

@@ -16,7 +16,8 @@ export function observeRequests(fastify: FastifyInstance, logger: Logger, metric
     durations.observe({ method: request.method, route, status: reply.statusCode }, durationMs / 1_000);
     const isNotable = reply.statusCode >= 500 || durationMs >= SLOW_REQUEST_MS;
     const level = isNotable ? 'info' : 'debug';
-    if (logger.isLevelEnabled(level)) logger[level](requestLine(request, reply.statusCode, durationMs), 'request');
+    if (logger.isLevelEnabled(level))
+      logger[level](requestLine(request, reply.statusCode, durationMs), 'request');
     done();
   });
 }

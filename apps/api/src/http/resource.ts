@@ -35,7 +35,11 @@ const RESOURCE = 'posthorn:resource';
  * The path's `:param` is an id with this prefix, and what it stands for must exist within the merchant that the
  * request acts for; else 404. The handler takes it with {@link Loaded}.
  */
-export function Resource(param: string, prefix: IdPrefix, loader: Type<ResourceLoader<unknown>>): CustomDecorator {
+export function Resource(
+  param: string,
+  prefix: IdPrefix,
+  loader: Type<ResourceLoader<unknown>>,
+): CustomDecorator {
   return SetMetadata(RESOURCE, { param, prefix, loader } satisfies ResourceRoute);
 }
 

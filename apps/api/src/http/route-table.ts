@@ -22,7 +22,9 @@ export class RouteTable {
   /** The methods that the path of a request target takes, sorted; empty when there is no such path. */
   methodsOf(target: string): string[] {
     const path = target.split('?', 1)[0] ?? '';
-    const methods = this.#routes.filter(({ pattern }) => pattern.test(path)).flatMap((route) => route.methods);
+    const methods = this.#routes
+      .filter(({ pattern }) => pattern.test(path))
+      .flatMap((route) => route.methods);
     return [...new Set(methods)].sort();
   }
 }

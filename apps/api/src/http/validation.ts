@@ -28,7 +28,9 @@ export function problemsOf(issues: Issues): [InputProblem, ...InputProblem[]] {
 }
 
 function problemsOfIssue(issue: Issues[number]): InputProblem[] {
-  const path = (issue.path ?? []).map((segment) => String(typeof segment === 'object' ? segment.key : segment));
+  const path = (issue.path ?? []).map((segment) =>
+    String(typeof segment === 'object' ? segment.key : segment),
+  );
   const unknownKeys = 'keys' in issue && Array.isArray(issue.keys) ? issue.keys.map(String) : [];
   if (unknownKeys.length === 0) return [{ path: path.join('.'), message: issue.message }];
   return unknownKeys.map((key) => ({ path: [...path, key].join('.'), message: 'is not a known field' }));

@@ -17,7 +17,8 @@ export class OpenApiDocument {
   }
 
   get(): OpenAPIObject {
-    if (this.#document === null) throw new Error('the OpenAPI document is made when the application has been');
+    if (this.#document === null)
+      throw new Error('the OpenAPI document is made when the application has been');
     return this.#document;
   }
 }
@@ -77,7 +78,10 @@ export class DocsController {
   }
 
   @Get('docs/:asset')
-  async asset(@Param('asset') name: string, @Res({ passthrough: true }) reply: FastifyReply): Promise<Buffer> {
+  async asset(
+    @Param('asset') name: string,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<Buffer> {
     const type = Object.hasOwn(ASSETS, name) ? ASSETS[name] : undefined;
     if (type === undefined) throw new ApiError('not_found', 'There is nothing at this path.');
     void reply.headers({ 'content-type': type, 'cache-control': ASSET_CACHE_CONTROL });

@@ -9,8 +9,10 @@ const OPENAPI_VERSION = '3.1.1';
 /** The body of every error, as a component. */
 const errorSchema = z
   .object({
-    status: z.int().meta({ description: "The response's status." }),
-    code: z.enum(Object.keys(API_ERRORS) as [string, ...string[]]).meta({ description: 'For programs: stable.' }),
+    status: z.int().min(400).max(599).meta({ description: "The response's status." }),
+    code: z
+      .enum(Object.keys(API_ERRORS) as [string, ...string[]])
+      .meta({ description: 'For programs: stable.' }),
     message: z.string().meta({ description: 'For people: may change.' }),
     data: z
       .object({ errors: z.array(z.object({ path: z.string(), message: z.string() })) })
@@ -26,7 +28,9 @@ export function openApiDocument(app: INestApplication, version: string): OpenAPI
   const config = new DocumentBuilder()
     .setOpenAPIVersion(OPENAPI_VERSION)
     .setTitle('Posthorn')
-    .setDescription('Outbound webhooks: post an event once; every endpoint that asked for it gets it, signed and retried.')
+    .setDescription(
+      'Outbound webhooks: post an event once; every endpoint that asked for it gets it, signed and retried.',
+    )
     .setVersion(version)
     .setLicense('MIT', 'https://opensource.org/license/mit')
     .addServer('/')
@@ -46,7 +50,8 @@ export function openApiDocument(app: INestApplication, version: string): OpenAPI
         name: 'Idempotency-Key',
         in: 'header',
         required: false,
-        description: 'Makes the call safe to repeat for 24 hours: the same content gets the first answer again.',
+        description:
+          'Makes the call safe to repeat for 24 hours: the same content gets the first answer again.',
         schema: { type: 'string', minLength: 1, maxLength: 255 },
       },
     },
@@ -60,8 +65,21 @@ export function openApiDocument(app: INestApplication, version: string): OpenAPI
 type Schemas = NonNullable<NonNullable<OpenAPIObject['components']>['schemas']>;
 
 /** JSON Schema 2020-12, which is what OpenAPI 3.1 takes as it is; what has an id becomes a component. */
-function jsonSchemaOf(schema: z.ZodType, io: 'input' | 'output'): { schema: Schemas[string]; components: Schemas } {
-  const { $schema, $defs, ...root } = z.toJSONSchema(schema, { target: 'draft-2020-12', io, unrepresentable: 'any' });
+function jsonSchemaOf(
+  schema: z.ZodType,
+  io: 'input' | 'output',
+): { schema: Schemas[string]; components: Schemas } {
+  const { $schema, $defs, ...root } = z.toJSONSchema(schema, {
+    target: 'draft-2020-12',
+    io,
+    unrepresentable: 'any',
+    override: ({ zodSchema, jsonSchema }) => {
+      // Answers may get more members in time; only what is strict on purpose is closed.
+      const { def } = zodSchema._zod;
+      if (def.type === 'object' && !('catchall' in def && def.catchall))
+        delete jsonSchema.additionalProperties;
+    },
+  });
   void $schema;
   const rewritten = JSON.parse(
     JSON.stringify({ root, components: $defs ?? {} }).replaceAll('"#/$defs/', '"#/components/schemas/'),
@@ -85,7 +103,10 @@ export function operationsOf(item: PathItem): [Method, Operation][] {
 function complete(path: string, method: Method, operation: Operation): void {
   const parameters = (operation.parameters ??= []);
   for (const [, name = ''] of path.matchAll(/\{(\w+)\}/g)) {
-    if (parameters.some((parameter) => 'in' in parameter && parameter.in === 'path' && parameter.name === name)) continue;
+    if (
+      parameters.some((parameter) => 'in' in parameter && parameter.in === 'path' && parameter.name === name)
+    )
+      continue;
     parameters.push({ name, in: 'path', required: true, schema: { type: 'string' } });
   }
   if (method === 'post') parameters.push({ $ref: '#/components/parameters/IdempotencyKey' });

@@ -20,6 +20,14 @@ export interface OperationOptions {
   readonly isPublic?: boolean;
 }
 
+/** What a call with a JSON body may answer besides. */
+export const BODY_ERRORS = [
+  'malformed_json',
+  'payload_too_large',
+  'unsupported_media_type',
+  'invalid_request',
+] as const satisfies readonly ApiErrorCode[];
+
 /** What any call under /v1 may answer. */
 const COMMON_ERRORS = [
   'unauthenticated',
@@ -36,7 +44,11 @@ export function Operation(options: OperationOptions): MethodDecorator {
   return applyDecorators(
     HttpCode(status),
     ApiOperation({ operationId: id, summary, ...(description === undefined ? {} : { description }) }),
-    ApiResponse({ status, description: SUCCESS[status], ...(schema === undefined ? {} : { standardSchema: schema }) }),
+    ApiResponse({
+      status,
+      description: SUCCESS[status],
+      ...(schema === undefined ? {} : { standardSchema: schema }),
+    }),
     ...byStatus(codes).map(([errorStatus, text]) =>
       ApiResponse({ status: errorStatus, description: text, schema: { $ref: ERROR_REF } }),
     ),

@@ -42,8 +42,10 @@ export class Cursors {
     const bytes = CURSOR.test(cursor) ? Buffer.from(cursor, 'base64url') : Buffer.alloc(0);
     const id = bytes.subarray(0, UUID_BYTES);
     const isOurs =
-      bytes.byteLength === UUID_BYTES + SEAL_BYTES && timingSafeEqual(bytes.subarray(UUID_BYTES), this.#seal(list, id));
-    if (!isOurs) throw invalidRequest([{ path: 'cursor', message: 'is not a cursor of this list with these filters' }]);
+      bytes.byteLength === UUID_BYTES + SEAL_BYTES &&
+      timingSafeEqual(bytes.subarray(UUID_BYTES), this.#seal(list, id));
+    if (!isOurs)
+      throw invalidRequest([{ path: 'cursor', message: 'is not a cursor of this list with these filters' }]);
     return id.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
   }
 

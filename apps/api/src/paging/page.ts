@@ -13,8 +13,17 @@ export const pageQuery = {
     .refine((value) => isLimit(value), `must be a whole number from 1 to ${PAGE_ROWS_MAX}`)
     .transform(Number)
     .default(PAGE_ROWS_DEFAULT)
-    .meta({ type: 'integer', minimum: 1, maximum: PAGE_ROWS_MAX, default: PAGE_ROWS_DEFAULT, description: 'Rows a page.' }),
-  cursor: z.string().optional().meta({ description: "The `next_cursor` of the page before; leave it out for the first." }),
+    .meta({
+      type: 'integer',
+      minimum: 1,
+      maximum: PAGE_ROWS_MAX,
+      default: PAGE_ROWS_DEFAULT,
+      description: 'Rows a page.',
+    }),
+  cursor: z
+    .string()
+    .optional()
+    .meta({ description: 'The `next_cursor` of the page before; leave it out for the first.' }),
 } as const;
 
 function isLimit(value: string): boolean {

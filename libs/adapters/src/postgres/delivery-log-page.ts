@@ -21,9 +21,9 @@ export interface DeliveryFilter {
 }
 
 export interface PageRequest {
-  /** The id that the page starts after, going back in time. */
-  readonly before?: string | undefined;
-  readonly limit: number;
+  /** The id that all rows of the page are older than; null: from the newest. */
+  readonly beforeId: string | null;
+  readonly rowsMax: number;
 }
 
 /** Names `deliveries d` has to be in scope. */
@@ -46,7 +46,7 @@ export function deliveryPage(filter: DeliveryFilter, page: PageRequest): Prisma.
   const where = Prisma.join([Prisma.sql`true`, ...scope(filter, 'd'), ...idBounds(range, 'd.id'), ...values(filter)], ' AND ');
   if (filter.status !== 'pending' && filter.status !== 'retrying') {
     return Prisma.sql`
-      SELECT ${DELIVERY_COLUMNS} FROM deliveries d WHERE ${where} ORDER BY d.id DESC LIMIT ${page.limit}`;
+      SELECT ${DELIVERY_COLUMNS} FROM deliveries d WHERE ${where} ORDER BY d.id DESC LIMIT ${page.rowsMax}`;
   }
   // What is open is few among what was ever delivered, so these start from the small table. LIMIT 1, true of a key,
   // keeps the planner from turning the look-ups around into a scan of the log.
@@ -56,7 +56,7 @@ export function deliveryPage(filter: DeliveryFilter, page: PageRequest): Prisma.
     FROM open_deliveries o
     CROSS JOIN LATERAL (SELECT * FROM deliveries d WHERE d.id = o.delivery_id AND ${where} LIMIT 1) d
     WHERE ${open}
-    ORDER BY o.delivery_id DESC LIMIT ${page.limit}`;
+    ORDER BY o.delivery_id DESC LIMIT ${page.rowsMax}`;
 }
 
 interface IdRange {
@@ -67,10 +67,10 @@ interface IdRange {
 }
 
 /** Both kinds of bounds as one, so that the planner sees the narrower. Null when nothing lies between them. */
-function idRange({ createdAfterMs, createdBeforeMs }: DeliveryFilter, { before }: PageRequest): IdRange | null {
+function idRange({ createdAfterMs, createdBeforeMs }: DeliveryFilter, { beforeId }: PageRequest): IdRange | null {
   const from = createdAfterMs === undefined ? null : uuidFloor(Math.max(0, createdAfterMs));
-  const ends = [before, createdBeforeMs === undefined ? undefined : uuidFloor(Math.max(0, createdBeforeMs))];
-  const to = ends.filter((end) => end !== undefined).sort()[0] ?? null;
+  const ends = [beforeId, createdBeforeMs === undefined ? null : uuidFloor(Math.max(0, createdBeforeMs))];
+  const to = ends.filter((end) => end !== null).sort()[0] ?? null;
   return from !== null && to !== null && from >= to ? null : { from, to };
 }
 

@@ -56,7 +56,9 @@ function assertOpens({ id, box }: CanaryKey, sealed: Uint8Array): void {
       { cause },
     );
   }
-  throw new EncryptionKeyMismatch(`POSTHORN_ENCRYPTION_KEYS: the key ${id} opens something else in this database`);
+  throw new EncryptionKeyMismatch(
+    `POSTHORN_ENCRYPTION_KEYS: the key ${id} opens something else in this database`,
+  );
 }
 
 function canaryRowId(keyId: string): string {

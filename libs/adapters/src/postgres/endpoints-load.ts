@@ -39,7 +39,7 @@ interface TargetRow extends OverrideColumns {
 
 /**
  * What the worker needs to send to these endpoints, whatever their status: whether one may be sent to is the claim's
- * question. In: endpoint ids. Out: a target each; ids that do not exist are absent.
+ * question. In: endpoint ids. Out: a target each; deleted ones are absent.
  */
 export async function loadTargets(
   db: Statements,
@@ -53,7 +53,7 @@ export async function loadTargets(
     FROM endpoints e
     JOIN merchants m ON m.id = e.merchant_id
     LEFT JOIN endpoint_secrets s ON s.endpoint_id = e.id AND (s.expires_at IS NULL OR s.expires_at > now())
-    WHERE e.id = ANY (${[...endpointIds]}::uuid[])
+    WHERE e.id = ANY (${[...endpointIds]}::uuid[]) AND e.deleted_at IS NULL
     ORDER BY e.id, s.id`;
   const targets = new Map<string, EndpointTarget & { readonly secrets: SealedSecret[] }>();
   for (const row of rows) {

@@ -4,6 +4,7 @@ import type { SecretBox } from '#pipeline/secret-box.js';
 import { CANCEL_BATCH_MAX, cancelOpenDeliveries } from './cancel-deliveries.js';
 import type { Database } from './database.js';
 import { withDeadlockRetry } from './deadlock.js';
+import type { PageRequest } from './delivery-log-page.js';
 import {
   type CustomHeader,
   type DialectOverrides,
@@ -112,20 +113,16 @@ export class EndpointRepository {
     return { kind: 'created', endpoint: toEndpointRecord(row, this.#box) };
   }
 
-  /** Newest first; deleted ones are left out. `before` is the id that the page starts after. */
-  async list(page: {
-    readonly merchantId?: string | undefined;
-    readonly before?: string | undefined;
-    readonly limit: number;
-  }): Promise<EndpointRecord[]> {
+  /** Newest first; deleted ones are left out. Without `merchantId`, across merchants. */
+  async list(merchantId: string | undefined, page: PageRequest): Promise<EndpointRecord[]> {
     const rows = await this.#db.endpoint.findMany({
       where: {
         deletedAt: null,
-        ...(page.merchantId !== undefined && { merchantId: page.merchantId }),
-        ...(page.before !== undefined && { id: { lt: page.before } }),
+        ...(merchantId !== undefined && { merchantId }),
+        ...(page.beforeId !== null && { id: { lt: page.beforeId } }),
       },
       orderBy: { id: 'desc' },
-      take: page.limit,
+      take: page.rowsMax,
       include: ENDPOINT_RELATIONS,
     });
     return rows.map((row) => toEndpointRecord(row, this.#box));
@@ -157,16 +154,9 @@ export class EndpointRepository {
     const updated = await this.#inTransaction(async (tx) => {
       const now = await lockMerchantOf(tx, ref);
       if (now === null) return null;
-      const row = await tx.endpoint.findUniqueOrThrow({
-        where: { id: ref.id },
-        include: { ...ENDPOINT_RELATIONS, secrets: true },
-      });
-      const secrets = row.secrets.filter((secret) => secret.expiresAt === null || secret.expiresAt > now);
+      const row = await tx.endpoint.findUniqueOrThrow({ where: { id: ref.id }, include: ENDPOINT_RELATIONS });
       const current = toEndpointRecord(row, this.#box);
-      const changes = decide(
-        current,
-        secrets.map((secret) => Buffer.from(this.#box.open(secret.sealed, secret.id)).toString('utf8')),
-      );
+      const changes = decide(current, await this.#liveSecrets(tx, ref.id, now));
       if (Object.values(changes).every((value) => value === undefined)) return current;
 
       const changed = await tx.endpoint.update({
@@ -201,6 +191,13 @@ export class EndpointRepository {
     });
     if (isDeleted) await cancelOpenDeliveries(this.#db, [ref.id], CANCEL_BATCH_MAX);
     return isDeleted;
+  }
+
+  async #liveSecrets(tx: Transaction, endpointId: string, now: Date): Promise<string[]> {
+    const rows = await tx.endpointSecret.findMany({
+      where: { endpointId, OR: [{ expiresAt: null }, { expiresAt: { gt: now } }] },
+    });
+    return rows.map(({ sealed, id }) => Buffer.from(this.#box.open(sealed, id)).toString('utf8'));
   }
 
   /** Settling a 410 takes the same rows from the other end, so one of the two may have to begin again. */

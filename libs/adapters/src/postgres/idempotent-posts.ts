@@ -64,7 +64,8 @@ export class IdempotentPosts {
           return new PostAnswer(status, body);
         }
         const row = { owner: merchantId ?? PLATFORM, key };
-        if (!(await this.#claim(transaction, row, contentHash))) return this.#replay(transaction, row, contentHash);
+        if (!(await this.#claim(transaction, row, contentHash)))
+          return this.#replay(transaction, row, contentHash);
         const { status, body } = await work(transaction);
         await this.#store(transaction, row, status, body);
         return new PostAnswer(status, body);
@@ -74,7 +75,11 @@ export class IdempotentPosts {
   }
 
   /** Waits for another transaction that holds the key. @returns false when the key has an answer already */
-  async #claim(transaction: Transaction, row: KeyRow, contentHash: Uint8Array<ArrayBuffer>): Promise<boolean> {
+  async #claim(
+    transaction: Transaction,
+    row: KeyRow,
+    contentHash: Uint8Array<ArrayBuffer>,
+  ): Promise<boolean> {
     const claimed = await transaction.$executeRaw`
       INSERT INTO idempotency_keys (kind, key, merchant_id, content_hash, expires_at)
       VALUES ('header', ${row.key}, ${row.owner}::uuid, ${contentHash}, now() + make_interval(hours => ${IDEMPOTENCY_KEY_TTL_HOURS}::int))

@@ -1,4 +1,4 @@
-import type { Database } from './database.js';
+import type { Database, Statements } from './database.js';
 import type { Merchant, Prisma } from './generated/client.js';
 
 export type { Merchant };
@@ -47,7 +47,11 @@ export interface MerchantChanges {
  * @returns null when the merchant is being erased
  * @throws a unique violation when the external id is taken
  */
-export function updateMerchant(database: Database, id: string, changes: MerchantChanges): Promise<Merchant | null> {
+export function updateMerchant(
+  database: Database,
+  id: string,
+  changes: MerchantChanges,
+): Promise<Merchant | null> {
   return database.$transaction(async (transaction) => {
     const [before] = await transaction.$queryRaw<{ dialect: string; status: string }[]>`
       SELECT dialect, status FROM merchants WHERE id = ${id}::uuid FOR UPDATE`;
@@ -77,11 +81,24 @@ export async function beginErasingMerchant(database: Database, id: string): Prom
       where: { id },
       data: { status: 'erasing', configVersion: { increment: 1 }, updatedAt: now },
     });
-    await transaction.apiKey.updateMany({ where: { merchantId: id, revokedAt: null }, data: { revokedAt: now } });
+    await transaction.apiKey.updateMany({
+      where: { merchantId: id, revokedAt: null },
+      data: { revokedAt: now },
+    });
     await transaction.endpoint.updateMany({
       where: { merchantId: id, deletedAt: null, status: { not: 'disabled' } },
       data: { status: 'disabled', disabledReason: 'manual', version: { increment: 1 }, updatedAt: now },
     });
     await transaction.endpointGate.updateMany({ where: { merchantId: id }, data: { status: 'disabled' } });
   });
+}
+
+/**
+ * Whether the merchant is there and active. It stays so until the transaction ends: what is made for it in the
+ * meantime cannot slip past the erasure.
+ */
+export async function lockActiveMerchant(statements: Statements, id: string): Promise<boolean> {
+  const rows = await statements.$queryRaw<{ status: string }[]>`
+    SELECT status FROM merchants WHERE id = ${id}::uuid FOR SHARE`;
+  return rows[0]?.status === 'active';
 }

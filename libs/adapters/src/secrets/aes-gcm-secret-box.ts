@@ -74,7 +74,8 @@ export class AesGcmSecretBox implements SecretBox {
     if (sealed[0] !== LAYOUT || textEnd < textStart) throw new SealedValueError('not a sealed value');
     const keyId = Buffer.from(sealed.subarray(HEADER_BYTES, keyIdEnd)).toString('utf8');
     const key = this.#keys.get(keyId);
-    if (key === undefined) throw new SealedValueError(`sealed under the unknown key ${JSON.stringify(keyId)}`);
+    if (key === undefined)
+      throw new SealedValueError(`sealed under the unknown key ${JSON.stringify(keyId)}`);
     const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(keyIdEnd, textStart), {
       authTagLength: TAG_BYTES,
     });
@@ -83,7 +84,10 @@ export class AesGcmSecretBox implements SecretBox {
     try {
       return Buffer.concat([decipher.update(sealed.subarray(textStart, textEnd)), decipher.final()]);
     } catch (cause) {
-      throw new SealedValueError(`does not open with key ${JSON.stringify(keyId)}: altered, or not this row's`, { cause });
+      throw new SealedValueError(
+        `does not open with key ${JSON.stringify(keyId)}: altered, or not this row's`,
+        { cause },
+      );
     }
   }
 }

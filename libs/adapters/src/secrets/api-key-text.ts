@@ -21,7 +21,10 @@ const SHOWN_CHARACTERS = 10;
  * @param randomBytes a cryptographic source
  */
 export function generateApiKey(randomBytes: (n: number) => Uint8Array): string {
-  const random = base32(BigInt(`0x${Buffer.from(randomBytes(RANDOM_BYTES)).toString('hex')}`), RANDOM_CHARACTERS);
+  const random = base32(
+    BigInt(`0x${Buffer.from(randomBytes(RANDOM_BYTES)).toString('hex')}`),
+    RANDOM_CHARACTERS,
+  );
   return API_KEY_PREFIX + random + checksum(random);
 }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { runAs } from './run-as.js';
 import type { ServerAccount } from './server-account.js';
 import type { ServerBinaries } from './server-binaries.js';
+import { failureIn, hasFailure } from './server-output.js';
 import { StartupError } from './startup-error.js';
 
 /** The superuser and the database that every embedded cluster has. */
@@ -107,7 +108,7 @@ async function initialise(cluster: Cluster): Promise<void> {
     ],
     { account: cluster.account, cwd: cluster.directory },
   );
-  if (code !== 0) throw new StartupError(`PostgreSQL could not make ${cluster.directory}: ${lastLine(output)}`);
+  if (code !== 0) throw new StartupError(`PostgreSQL could not make ${cluster.directory}: ${failureIn(output)}`);
 }
 
 /** One statement a line, without a semicolon, as the single-user backend reads them. It needs no authentication. */
@@ -118,13 +119,7 @@ async function singleUser(cluster: Cluster, input: string): Promise<void> {
     { account: cluster.account, cwd: cluster.directory, input },
   );
   // The backend goes on after an error in a statement, so the code alone does not tell.
-  const failure = output.split('\n').find((line) => /\b(?:ERROR|FATAL|PANIC):/.test(line));
-  if (code !== 0 || failure !== undefined) {
-    throw new StartupError(`PostgreSQL could not set up ${cluster.directory}: ${failure ?? lastLine(output)}`);
+  if (code !== 0 || hasFailure(output)) {
+    throw new StartupError(`PostgreSQL could not set up ${cluster.directory}: ${failureIn(output)}`);
   }
-}
-
-function lastLine(output: string): string {
-  const lines = output.split('\n').filter((line) => line.trim() !== '');
-  return lines.find((line) => /\b(?:error|FATAL|PANIC):/.test(line)) ?? lines.at(-1) ?? 'no reason given';
 }

@@ -6,6 +6,7 @@ import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Cluster, dataDirectoryArgument } from './cluster.js';
 import { identity, runAs, serverEnvironment } from './run-as.js';
+import { failureIn } from './server-output.js';
 import { StartupError } from './startup-error.js';
 
 /** Start-up may include replaying the log of a crash: up to `max_wal_size`, at some 20 MB/s on a slow disk. */
@@ -236,17 +237,13 @@ async function rotateLog(logFile: string): Promise<void> {
   if (size > LOG_BYTES_MAX) await rename(logFile, `${logFile}.1`);
 }
 
-/** The last FATAL or PANIC message, else the last line. */
 async function lastFailure(log: LogSection): Promise<string> {
   const file = await open(log.file);
   try {
     const { size } = await file.stat();
     const tail = Buffer.alloc(Math.min(size - log.start, LOG_TAIL_BYTES));
     await file.read(tail, 0, tail.length, size - tail.length);
-    const lines = tail.toString('utf8').split('\n');
-    const failure = lines.findLast((line) => /\b(?:FATAL|PANIC): /.test(line));
-    const last = failure ?? lines.findLast((line) => line.trim() !== '') ?? 'it logged no reason';
-    return last.replace(/^.*?(?=\b(?:FATAL|PANIC): )/, '');
+    return failureIn(tail.toString('utf8'));
   } finally {
     await file.close();
   }

@@ -1,0 +1,106 @@
+import { Controller, HttpCode, Post, Req } from '@nestjs/common';
+import { ApiBody } from '@nestjs/swagger';
+import type { FastifyRequest } from 'fastify';
+import type { Principal } from '#adapters/postgres/api-keys.js';
+import type { JsonDocument } from '#domain/raw-json.js';
+import { type AcceptedEvent, Acceptor, type EventDraft } from '#pipeline/accept.js';
+import { unauthenticated } from '../auth/authentication.guard.js';
+import { ConfirmsKey, CurrentPrincipal, Scopes } from '../auth/decorators.js';
+import { ApiError, notFound } from '../http/api-error.js';
+import { BodyBytesMax, JsonDocumentBody } from '../http/body.js';
+import { idempotencyKeyOf } from '../http/idempotency.js';
+import { Operation } from '../openapi/operation.js';
+import { draftOf, draftsOf } from './event-drafts.js';
+import {
+  acceptedEvent,
+  acceptedEvents,
+  acceptedEventView,
+  BATCH_BYTES_MAX,
+} from './events.schema.js';
+
+@Controller('v1/events')
+@Scopes('events:write')
+export class EventsController {
+  constructor(private readonly acceptor: Acceptor) {}
+
+  @Post()
+  @HttpCode(202)
+  @ConfirmsKey()
+  @Operation({
+    id: 'sendEvent',
+    summary: 'Send an event',
+    description:
+      'Answers once the event and one delivery for each matching endpoint are committed, whatever state the queue is in.',
+    status: 202,
+    schema: acceptedEvent,
+    errors: ['malformed_json', 'not_found', 'idempotency_conflict', 'payload_too_large', 'unsupported_media_type', 'invalid_request'],
+  })
+  @ApiBody({ schema: { $ref: '#/components/schemas/NewEvent' } })
+  async send(
+    @JsonDocumentBody() document: JsonDocument | null,
+    @CurrentPrincipal() principal: Principal,
+    @Req() request: FastifyRequest,
+  ) {
+    const [event] = await this.accept([draftOf(document, principal)], principal, request, () => 'id');
+    return acceptedEventView(event as AcceptedEvent);
+  }
+
+  @Post('batch')
+  @HttpCode(202)
+  @ConfirmsKey()
+  @BodyBytesMax(BATCH_BYTES_MAX)
+  @Operation({
+    id: 'sendEvents',
+    summary: 'Send up to 500 events, all or none',
+    description: 'The answers stand in the order of the events.',
+    status: 202,
+    schema: acceptedEvents,
+    errors: ['malformed_json', 'not_found', 'idempotency_conflict', 'payload_too_large', 'unsupported_media_type', 'invalid_request'],
+  })
+  @ApiBody({ schema: { $ref: '#/components/schemas/NewEventBatch' } })
+  async sendBatch(
+    @JsonDocumentBody() document: JsonDocument | null,
+    @CurrentPrincipal() principal: Principal,
+    @Req() request: FastifyRequest,
+  ) {
+    const drafts = draftsOf(document, principal);
+    const events = await this.accept(drafts, principal, request, (index) => `events.${index}.id`);
+    return { data: events.map(acceptedEventView) };
+  }
+
+  private async accept(
+    events: readonly EventDraft[],
+    principal: Principal,
+    request: FastifyRequest,
+    pathOf: (index: number) => string,
+  ): Promise<readonly AcceptedEvent[]> {
+    const key = idempotencyKeyOf(request);
+    const outcome = await this.acceptor.accept({
+      apiKeyId: principal.keyId,
+      events,
+      idempotencyKey: key === null ? null : { key, merchantId: commonMerchant(events) },
+    });
+    switch (outcome.kind) {
+      case 'accepted':
+        return outcome.events;
+      case 'unknown_merchant':
+        throw notFound();
+      case 'key_refused':
+        throw unauthenticated();
+      case 'conflict': {
+        const path = outcome.index === null ? 'Idempotency-Key' : pathOf(outcome.index);
+        const message = 'was used before with other content';
+        throw new ApiError('idempotency_conflict', `${path}: ${message}`, { errors: [{ path, message }] });
+      }
+    }
+  }
+}
+
+/** Whose key it is: the merchant's when all events are one merchant's, else the platform's own. */
+function commonMerchant(events: readonly EventDraft[]): string {
+  const [first] = events;
+  const isCommon = first !== undefined && events.every(({ merchantId }) => merchantId === first.merchantId);
+  return isCommon ? first.merchantId : NO_MERCHANT;
+}
+
+const NO_MERCHANT = '00000000-0000-0000-0000-000000000000';

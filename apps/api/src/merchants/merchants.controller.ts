@@ -1,0 +1,146 @@
+import { Body, Controller, Delete, Get, Inject, Patch, Post, Query } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import type * as z from 'zod';
+import { databaseErrorCode, UNIQUE_VIOLATION } from '#adapters/postgres/database-error.js';
+import type { Database } from '#adapters/postgres/database.js';
+import { IdempotentPosts, type PostAnswer } from '#adapters/postgres/idempotent-posts.js';
+import {
+  beginErasingMerchant,
+  insertMerchant,
+  listMerchants,
+  updateMerchant,
+  type Merchant,
+} from '#adapters/postgres/merchants.js';
+import { ID_PREFIXES, type IdMaker } from '#domain/ids.js';
+import { Scopes } from '../auth/decorators.js';
+import { conflict } from '../http/api-error.js';
+import { Idempotency, type IdempotentCall } from '../http/idempotency.js';
+import { Loaded, Resource } from '../http/resource.js';
+import { BODY_ERRORS, Operation } from '../openapi/operation.js';
+import { Cursors } from '../paging/cursors.js';
+import { readPage } from '../paging/page.js';
+import { DATABASE, ID_MAKER } from '../tokens.js';
+import { MerchantLoader } from './merchant.loader.js';
+import {
+  erasingView,
+  merchantCreate,
+  merchantPage,
+  merchantQuery,
+  merchantUpdate,
+  merchantView,
+  viewMerchant,
+  type MerchantView,
+} from './merchant.schema.js';
+
+@ApiTags('Merchants')
+@Scopes('admin')
+@Controller('v1/merchants')
+export class MerchantsController {
+  constructor(
+    @Inject(DATABASE) private readonly database: Database,
+    @Inject(ID_MAKER) private readonly ids: IdMaker,
+    private readonly posts: IdempotentPosts,
+    private readonly cursors: Cursors,
+  ) {}
+
+  @Post()
+  @Operation({
+    id: 'createMerchant',
+    summary: 'Create a merchant',
+    status: 201,
+    schema: merchantView,
+    errors: [...BODY_ERRORS, 'conflict', 'idempotency_conflict'],
+  })
+  create(
+    @Body({ schema: merchantCreate }) body: z.infer<typeof merchantCreate>,
+    @Idempotency() call: IdempotentCall,
+  ): Promise<PostAnswer> {
+    const work = this.posts.run(null, call.key, call.contentHash, async (transaction) => {
+      const merchant = await insertMerchant(transaction, {
+        id: this.ids.uuid(),
+        name: body.name,
+        externalId: body.external_id,
+        dialect: body.dialect,
+        metadata: body.metadata,
+      });
+      return { status: 201, body: viewMerchant(merchant) };
+    });
+    return work.catch(externalIdTaken);
+  }
+
+  @Get()
+  @Operation({
+    id: 'listMerchants',
+    summary: 'List merchants',
+    status: 200,
+    schema: merchantPage,
+    errors: ['invalid_request'],
+  })
+  list(
+    @Query({ schema: merchantQuery }) query: z.infer<typeof merchantQuery>,
+  ): Promise<z.infer<typeof merchantPage>> {
+    const list = { list: 'merchants', merchantId: null };
+    return readPage(this.cursors, list, query, (page) => listMerchants(this.database, page), viewMerchant);
+  }
+
+  @Get(':id')
+  @Resource('id', ID_PREFIXES.merchant, MerchantLoader)
+  @Operation({
+    id: 'getMerchant',
+    summary: 'Get a merchant',
+    status: 200,
+    schema: merchantView,
+    errors: ['not_found'],
+  })
+  read(@Loaded() merchant: Merchant): MerchantView {
+    return viewMerchant(merchant);
+  }
+
+  @Patch(':id')
+  @Resource('id', ID_PREFIXES.merchant, MerchantLoader)
+  @Operation({
+    id: 'updateMerchant',
+    summary: 'Change a merchant',
+    description:
+      'A new dialect holds for attempts made from now on; a delivery keeps the payload format that it was accepted with.',
+    status: 200,
+    schema: merchantView,
+    errors: [...BODY_ERRORS, 'not_found', 'conflict'],
+  })
+  async update(
+    @Loaded() merchant: Merchant,
+    @Body({ schema: merchantUpdate }) body: z.infer<typeof merchantUpdate>,
+  ): Promise<MerchantView> {
+    const { name, external_id: externalId, dialect, metadata } = body;
+    const updated = await updateMerchant(this.database, merchant.id, {
+      ...(name === undefined ? {} : { name }),
+      ...(externalId === undefined ? {} : { externalId }),
+      ...(dialect === undefined ? {} : { dialect }),
+      ...(metadata === undefined ? {} : { metadata }),
+    }).catch(externalIdTaken);
+    if (updated === null) throw conflict('The merchant is being erased.');
+    return viewMerchant(updated);
+  }
+
+  @Delete(':id')
+  @Resource('id', ID_PREFIXES.merchant, MerchantLoader)
+  @Operation({
+    id: 'eraseMerchant',
+    summary: 'Erase a merchant',
+    description: 'Its keys are dead at once, and nothing is sent for it any more.',
+    status: 202,
+    schema: erasingView,
+    errors: ['not_found'],
+  })
+  async erase(@Loaded() merchant: Merchant): Promise<z.infer<typeof erasingView>> {
+    await beginErasingMerchant(this.database, merchant.id);
+    return { status: 'erasing' };
+  }
+}
+
+function externalIdTaken(error: unknown): never {
+  if (databaseErrorCode(error) === UNIQUE_VIOLATION) {
+    throw conflict('Another merchant has this external_id.');
+  }
+  throw error;
+}

@@ -1,0 +1,159 @@
+import js from '@eslint/js';
+import { defineConfig, globalIgnores } from 'eslint/config';
+import tseslint from 'typescript-eslint';
+
+const TESTS = ['**/*.test.ts', 'test/**', 'libs/testkit/**', 'bench/**'];
+
+/** Nothing leaves except through one guarded sender. Servers may listen; only what connects outwards is refused. */
+const GUARDED = 'Only libs/adapters/src/http-sender sends anything: its egress policy would not see this.';
+const OUTGOING_MODULES = [
+  { name: 'undici', message: GUARDED, allowTypeImports: true },
+  ...['node:http', 'node:https', 'node:http2'].map((name) => ({
+    name,
+    importNames: ['default', 'request', 'get', 'connect', 'Agent', 'globalAgent', 'ClientRequest'],
+    message: GUARDED,
+    allowTypeImports: true,
+  })),
+  ...['node:net', 'node:tls'].map((name) => ({
+    name,
+    importNames: ['default', 'connect', 'createConnection', 'Socket', 'TLSSocket'],
+    message: GUARDED,
+    allowTypeImports: true,
+  })),
+  { name: 'node:dgram', message: GUARDED, allowTypeImports: true },
+];
+const OUTGOING_GLOBALS = ['fetch', 'WebSocket', 'EventSource', 'XMLHttpRequest'];
+
+const ENVIRONMENT = 'Only libs/config and programs read the environment: take the value as a parameter.';
+const ENVIRONMENT_MODULES = [
+  { name: 'node:process', importNames: ['env', 'default'], message: ENVIRONMENT },
+  { name: 'process', message: 'Use the global `process`.' },
+];
+const ENVIRONMENT_PROPERTIES = [
+  { object: 'process', property: 'env', message: ENVIRONMENT },
+  { object: 'globalThis', property: 'process', message: ENVIRONMENT },
+];
+
+const ALWAYS_MODULES = [
+  { name: '@nestjs/common', importNames: ['forwardRef'], message: 'A cycle is a missing third part: find it.' },
+];
+
+/** What a file may not reach for, as the rules that say so; a later block replaces all of them together. */
+function reach({ mayConnect, mayReadEnvironment }) {
+  const modules = [
+    ...ALWAYS_MODULES,
+    ...(mayConnect ? [] : OUTGOING_MODULES),
+    ...(mayReadEnvironment ? [] : ENVIRONMENT_MODULES),
+  ];
+  const properties = [
+    ...(mayConnect ? [] : OUTGOING_GLOBALS.map((property) => ({ object: 'globalThis', property, message: GUARDED }))),
+    ...(mayReadEnvironment ? [] : ENVIRONMENT_PROPERTIES),
+  ];
+  return {
+    '@typescript-eslint/no-restricted-imports': ['error', { paths: modules }],
+    'no-restricted-properties': properties.length === 0 ? 'off' : ['error', ...properties],
+    'no-restricted-globals': mayConnect
+      ? 'off'
+      : ['error', ...OUTGOING_GLOBALS.map((name) => ({ name, message: GUARDED }))],
+  };
+}
+
+const NO_STAR_EXPORT = {
+  selector: 'ExportAllDeclaration',
+  message: 'No barrels: import from the file that declares the name.',
+};
+
+export default defineConfig(
+  globalIgnores([
+    'dist/',
+    'coverage/',
+    '.posthorn/',
+    'test/corpora/',
+    'libs/adapters/src/postgres/generated/',
+    'libs/client/src/generated/',
+  ]),
+  { linterOptions: { reportUnusedDisableDirectives: 'error', reportUnusedInlineConfigs: 'error' } },
+  js.configs.recommended,
+  {
+    plugins: { '@typescript-eslint': tseslint.plugin },
+    rules: {
+      eqeqeq: 'error',
+      'no-restricted-exports': ['error', { restrictDefaultExports: { direct: true, named: true, defaultFrom: true } }],
+      'no-restricted-syntax': ['error', NO_STAR_EXPORT],
+    },
+  },
+  {
+    files: ['**/*.ts'],
+    extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      ...reach({ mayConnect: false, mayReadEnvironment: false }),
+      '@typescript-eslint/switch-exhaustiveness-check': [
+        'error',
+        // A default branch must not swallow a member that somebody adds to a union later.
+        { considerDefaultExhaustiveForUnions: false, requireDefaultForNonUnion: true },
+      ],
+      // Reads emitDecoratorMetadata from tsconfig.json: a class that Nest injects by type stays a value import.
+      '@typescript-eslint/consistent-type-imports': ['error', { fixStyle: 'inline-type-imports' }],
+      '@typescript-eslint/no-import-type-side-effects': 'error',
+      '@typescript-eslint/consistent-type-exports': 'error',
+      '@typescript-eslint/no-extraneous-class': ['error', { allowWithDecorator: true }],
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      // `() => socket.destroy()` says it all; a value that is lost in a statement is still found.
+      '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+      // It does not know the type argument of a call, as in `Promise.withResolvers<void>()`.
+      '@typescript-eslint/no-invalid-void-type': 'off',
+      // It would ask for `!`, which no-non-null-assertion refuses.
+      '@typescript-eslint/non-nullable-type-assertion-style': 'off',
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', ignoreRestSiblings: true }],
+      // `while (true)` and `for (;;)` with a return inside are plain loops.
+      '@typescript-eslint/no-unnecessary-condition': ['error', { allowConstantLoopConditions: 'only-allowed-literals' }],
+    },
+  },
+  {
+    files: ['**/*.mjs', '**/*.js'],
+    languageOptions: {
+      // The lint runs on the Node that the scripts run on, so that its globals are theirs.
+      globals: Object.fromEntries(Object.getOwnPropertyNames(globalThis).map((name) => [name, 'readonly'])),
+    },
+  },
+  {
+    // Nest declares the options of an application as classes, and wants object literals.
+    files: ['apps/**/*.ts'],
+    rules: { '@typescript-eslint/no-unsafe-class-instance-assignment': 'off' },
+  },
+  { files: ['libs/adapters/src/http-sender/**'], rules: reach({ mayConnect: true, mayReadEnvironment: false }) },
+  { files: ['libs/config/**'], rules: reach({ mayConnect: false, mayReadEnvironment: true }) },
+  {
+    files: ['apps/*/src/{main,migrate}.ts', '**/*.config.ts'],
+    rules: reach({ mayConnect: false, mayReadEnvironment: true }),
+  },
+  {
+    // The demo is a client of the API and stands outside the server.
+    files: [...TESTS, 'apps/standalone/src/demo.ts', 'apps/standalone/src/demo/**', 'scripts/**'],
+    rules: reach({ mayConnect: true, mayReadEnvironment: true }),
+  },
+  {
+    // Tools load what these export by default.
+    files: ['*.config.{ts,mjs}', '.dependency-cruiser.mjs', 'test/global-*.mjs', 'test/*-reporter.mjs', '**/vite.config.ts'],
+    rules: { 'no-restricted-exports': 'off' },
+  },
+  {
+    // Outside tsconfig.json: a tool compiles it by itself.
+    files: ['*.config.ts'],
+    extends: [tseslint.configs.disableTypeChecked],
+    languageOptions: { parserOptions: { projectService: false } },
+  },
+  {
+    files: ['{apps,libs,test,bench}/**/index.{ts,mts,tsx}', '{apps,libs,test,bench}/**/{common,utils,util,helpers}/**'],
+    rules: {
+      'no-restricted-syntax': [
+        'error',
+        {
+          selector: 'Program',
+          message: 'No barrels (index.ts), and no folder called common or utils: name the file for what it holds.',
+        },
+      ],
+    },
+  },
+);

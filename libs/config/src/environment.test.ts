@@ -1,0 +1,133 @@
+import { readFile } from 'node:fs/promises';
+import { describe, expect, test } from '@jest/globals';
+import { ConfigurationError, describeEnvironment, readEnvironment, redacted } from './environment.js';
+
+const KEY = Buffer.alloc(32, 7).toString('base64');
+const needed = {
+  DATABASE_URL: 'postgres://posthorn:hunter2@db:5432/posthorn?password=hunter3',
+  POSTHORN_ENCRYPTION_KEYS: `k1:${KEY}`,
+};
+
+function problemsOf(run: () => unknown): string[] {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof ConfigurationError) return error.message.split('\n').slice(1).map((line) => line.trim());
+    throw error;
+  }
+  return [];
+}
+
+describe('readEnvironment', () => {
+  test('defaults', () => {
+    expect(readEnvironment('api', needed)).toEqual({
+      port: 8080,
+      host: '127.0.0.1',
+      databaseUrl: needed.DATABASE_URL,
+      redisUrl: null,
+      dataDir: '.posthorn',
+      platformKey: null,
+      encryptionKeys: [{ id: 'k1', key: new Uint8Array(32).fill(7) }],
+      headerPrefix: 'X-Posthorn',
+      allowHttp: false,
+      egressAllow: [],
+      egressPorts: '80,443,1024-65535',
+      logLevel: 'info',
+      assumed: [],
+    });
+  });
+
+  test('an empty variable is an unset one', () => {
+    const empty = { PORT: '', REDIS_URL: '', POSTHORN_ALLOW_HTTP: '', POSTHORN_EGRESS_ALLOW: '', LOG_LEVEL: '' };
+    expect(readEnvironment('worker', { ...needed, ...empty })).toEqual(readEnvironment('worker', needed));
+  });
+
+  test('port 0 and every way to write what is allowed', () => {
+    const configuration = readEnvironment('api', {
+      ...needed,
+      PORT: '0',
+      REDIS_URL: 'rediss://user:secret@redis:6379/1',
+      POSTHORN_PLATFORM_KEY: 'correct horse battery staple',
+      POSTHORN_ENCRYPTION_KEYS: `new:${KEY}, old.1:${Buffer.alloc(32, 1).toString('base64')}`,
+      POSTHORN_ALLOW_HTTP: 'true',
+      POSTHORN_EGRESS_ALLOW: '10.0.0.0/8, fd00::/8',
+      POSTHORN_EGRESS_PORTS: '443, 8000-8999',
+      POSTHORN_HEADER_PREFIX: 'X-Acme',
+    });
+    expect(configuration).toMatchObject({
+      port: 0,
+      platformKey: 'correct horse battery staple',
+      allowHttp: true,
+      egressAllow: ['10.0.0.0/8', 'fd00::/8'],
+      egressPorts: '443, 8000-8999',
+      headerPrefix: 'X-Acme',
+    });
+    expect(configuration.encryptionKeys.map(({ id }) => id)).toEqual(['new', 'old.1']);
+    expect(readEnvironment('api', { ...needed, POSTHORN_EGRESS_ALLOW: 'none' }).egressAllow).toEqual([]);
+  });
+
+  test('one message names every wrong variable and repeats no secret', () => {
+    const wrong = {
+      PORT: '65536',
+      DATABASE_URL: 'mysql://root:hunter2@db/x',
+      REDIS_URL: 'hunter2',
+      POSTHORN_PLATFORM_KEY: 'hunter2-is-short',
+      POSTHORN_ENCRYPTION_KEYS: 'hunter2',
+      POSTHORN_HEADER_PREFIX: 'X Posthorn',
+      POSTHORN_ALLOW_HTTP: 'yes',
+      POSTHORN_EGRESS_ALLOW: '10.0.0.1',
+      POSTHORN_EGRESS_PORTS: '0-80',
+      LOG_LEVEL: 'loud',
+    };
+    const problems = problemsOf(() => readEnvironment('api', wrong));
+    expect(problems.map((line) => line.split(' ', 1)[0])).toEqual(Object.keys(wrong));
+    expect(problems.join('\n')).not.toContain('hunter2');
+  });
+
+  test.each([
+    ['k1', 'must be id:base64key pairs joined by commas; number 1 is not'],
+    [`k1:${KEY},:${KEY}`, 'must be id:base64key pairs joined by commas; number 2 is not'],
+    [`k1:${KEY}:x`, 'must be id:base64key pairs joined by commas; number 1 is not'],
+    [`k1:${Buffer.alloc(31).toString('base64')}`, 'must hold the base64 of 32 bytes for each key; k1 does not'],
+    [`k1:${KEY.slice(0, -1)}`, 'must hold the base64 of 32 bytes for each key; k1 does not'],
+    [`k1:${KEY},k1:${KEY}`, 'has the key id k1 twice'],
+  ])('POSTHORN_ENCRYPTION_KEYS=%s', (keys, problem) => {
+    expect(problemsOf(() => readEnvironment('standalone', { POSTHORN_ENCRYPTION_KEYS: keys }))).toEqual([
+      `POSTHORN_ENCRYPTION_KEYS ${problem}`,
+    ]);
+  });
+
+  test('API and worker need a database and keys, standalone needs nothing', () => {
+    const missing = ['DATABASE_URL is needed', 'POSTHORN_ENCRYPTION_KEYS is needed'];
+    expect(problemsOf(() => readEnvironment('api', {}))).toEqual(missing);
+    expect(problemsOf(() => readEnvironment('worker', {}))).toEqual(missing);
+    expect(readEnvironment('standalone', {})).toMatchObject({ databaseUrl: null, encryptionKeys: [] });
+  });
+
+  test('standalone lets itself reach its own machine unless told otherwise', () => {
+    expect(readEnvironment('standalone', {})).toMatchObject({
+      allowHttp: true,
+      egressAllow: ['127.0.0.0/8', '::1/128'],
+      assumed: ['POSTHORN_ALLOW_HTTP=true', 'POSTHORN_EGRESS_ALLOW=127.0.0.0/8,::1/128'],
+    });
+    const told = { POSTHORN_ALLOW_HTTP: 'false', POSTHORN_EGRESS_ALLOW: 'none' };
+    expect(readEnvironment('standalone', told)).toMatchObject({ allowHttp: false, egressAllow: [], assumed: [] });
+  });
+});
+
+test('the boot log holds nothing that opens anything', () => {
+  const configuration = readEnvironment('api', {
+    ...needed,
+    REDIS_URL: 'redis://:hunter4@redis:6379',
+    POSTHORN_PLATFORM_KEY: 'hunter5-hunter5-hunter5-hunter5',
+  });
+  const line = JSON.stringify(redacted(configuration));
+  expect(line).not.toMatch(/hunter\d/);
+  expect(line).not.toContain(KEY);
+  expect(line).toContain('postgres://posthorn:redacted@db:5432/posthorn');
+  expect(line).toContain('k1:[redacted]');
+});
+
+test('docs/config.md is what describeEnvironment makes', async () => {
+  expect(await readFile(new URL('../../../docs/config.md', import.meta.url), 'utf8')).toBe(describeEnvironment());
+});

@@ -1,0 +1,4 @@
+import { build, ensureInstalled } from './toolchain.mjs';
+
+await ensureInstalled();
+await build();

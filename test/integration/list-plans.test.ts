@@ -1,0 +1,234 @@
+/**
+ * That listing deliveries never scans the log, and never sorts more than a page.
+ *
+ * Doubled: nothing; a real PostgreSQL with two full days and its statistics. Observed: the plans that it chose, with
+ * the rows that each node really saw, of the very statements that the API runs. Not asserted: which index was taken
+ * where several would do, and how long anything took.
+ */
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { connectDatabase, type Database } from '#adapters/postgres/database.js';
+import { withDetails } from '#adapters/postgres/delivery-log.js';
+import {
+  addEndpoint,
+  addMerchant,
+  DAY_ONE_MS,
+  DAY_TWO_MS,
+  testIds,
+} from '#adapters/postgres/delivery-log-fixtures.js';
+import { type DeliveryFilter, deliveryPage } from '#adapters/postgres/delivery-log-page.js';
+import { Prisma } from '#adapters/postgres/generated/client.js';
+import { ensurePartitions } from '#adapters/postgres/partitions.js';
+import { createTestDatabase, type TestDatabase } from '#testkit/postgres.js';
+
+const MERCHANTS = 10;
+const ENDPOINTS_PER_MERCHANT = 4;
+const DELIVERIES_PER_DAY = 10_000;
+const EVENT_TYPES = ['payment.success', 'payment.failed', 'refund.processed', 'transfer.success', 'payout.sent'];
+const PAGE_ROWS = 50;
+const HOUR_MS = 3_600_000;
+
+let testDatabase: TestDatabase;
+let db: Database;
+const scopes: Record<'endpoint' | 'merchant' | 'platform', DeliveryFilter> = { endpoint: {}, merchant: {}, platform: {} };
+let eventId: string;
+let middleId: string;
+
+beforeAll(async () => {
+  testDatabase = await createTestDatabase();
+  db = connectDatabase(testDatabase.databaseUrl, 2);
+  await ensurePartitions(db, DAY_ONE_MS);
+  const endpoints: { merchantId: string; endpointId: string }[] = [];
+  for (let m = 0; m < MERCHANTS; m++) {
+    const merchantId = await addMerchant(db);
+    for (let e = 0; e < ENDPOINTS_PER_MERCHANT; e++) {
+      endpoints.push({ merchantId, endpointId: await addEndpoint(db, merchantId) });
+    }
+  }
+  for (const dayMs of [DAY_ONE_MS, DAY_TWO_MS]) await fillDay(dayMs, endpoints);
+  await db.$executeRaw`ANALYZE`;
+  const [mine] = endpoints;
+  if (mine === undefined) throw new Error('there are no endpoints');
+  scopes.endpoint = { merchantId: mine.merchantId, endpointId: mine.endpointId };
+  scopes.merchant = { merchantId: mine.merchantId };
+  const [row] = await db.$queryRaw<{ id: string; eventId: string }[]>`
+    SELECT id, event_id AS "eventId" FROM deliveries
+    WHERE endpoint_id = ${mine.endpointId}::uuid ORDER BY id OFFSET 200 LIMIT 1`;
+  if (row === undefined) throw new Error('there are no deliveries');
+  eventId = row.eventId;
+  middleId = row.id;
+}, 60_000);
+
+afterAll(async () => {
+  await db.$disconnect();
+  await testDatabase.drop();
+});
+
+/** A day as a healthy platform has it: nearly all delivered at once, few failed, few still open. */
+async function fillDay(dayMs: number, endpoints: readonly { merchantId: string; endpointId: string }[]): Promise<void> {
+  const rows = Array.from({ length: DELIVERIES_PER_DAY }, (_, n) => {
+    const ms = dayMs + Math.floor((n / DELIVERIES_PER_DAY) * 24 * HOUR_MS);
+    const endpoint = endpoints[(n * 7) % endpoints.length];
+    if (endpoint === undefined) throw new Error('no such endpoint');
+    return {
+      ...endpoint,
+      ...fate(n),
+      id: testIds.uuidAt(ms),
+      eventId: testIds.uuidAt(ms),
+      type: EVENT_TYPES[n % EVENT_TYPES.length] ?? '',
+    };
+  });
+  const of = <Value>(read: (row: (typeof rows)[number]) => Value): Value[] => rows.map(read);
+  await db.$executeRaw`
+    INSERT INTO events (id, merchant_id, type, data, created_at, delivery_count)
+    SELECT id, merchant_id, type, '{}', now(), 1
+    FROM unnest(${of((row) => row.eventId)}::uuid[], ${of((row) => row.merchantId)}::uuid[],
+                ${of((row) => row.type)}::text[]) AS e (id, merchant_id, type)`;
+  await db.$executeRaw`
+    INSERT INTO deliveries (id, event_id, endpoint_id, merchant_id, event_type, payload_format, status, last_outcome,
+                            last_status_code)
+    SELECT id, event_id, endpoint_id, merchant_id, type, 'envelope', status, outcome, status_code
+    FROM unnest(${of((row) => row.id)}::uuid[], ${of((row) => row.eventId)}::uuid[],
+                ${of((row) => row.endpointId)}::uuid[], ${of((row) => row.merchantId)}::uuid[],
+                ${of((row) => row.type)}::text[], ${of((row) => row.status)}::text[],
+                ${of((row) => row.outcome)}::text[], ${of((row) => row.statusCode)}::int[])
+         AS d (id, event_id, endpoint_id, merchant_id, type, status, outcome, status_code)`;
+  await db.$executeRaw`
+    INSERT INTO open_deliveries (delivery_id, event_id, endpoint_id, merchant_id, due_at, hinted_until, payload_format,
+                                 data_bytes)
+    SELECT id, event_id, endpoint_id, merchant_id, now(), now(), payload_format, 2 FROM deliveries
+    WHERE status IN ('pending', 'retrying') ON CONFLICT DO NOTHING`;
+}
+
+function fate(n: number): { status: string; outcome: string | null; statusCode: number | null } {
+  switch (n % 101) {
+    case 0:
+      return { status: 'failed', outcome: 'http_error', statusCode: 500 };
+    case 1:
+      return { status: 'failed', outcome: 'timeout', statusCode: null };
+    case 2:
+      return { status: 'cancelled', outcome: null, statusCode: null };
+    case 3:
+      return { status: 'pending', outcome: null, statusCode: null };
+    case 4:
+      return { status: 'retrying', outcome: 'http_error', statusCode: 503 };
+    default:
+      return { status: 'succeeded', outcome: 'succeeded', statusCode: 200 };
+  }
+}
+
+interface PlanNode {
+  readonly 'Node Type': string;
+  readonly 'Relation Name'?: string;
+  readonly 'Actual Rows': number;
+  readonly 'Actual Loops': number;
+  readonly 'Rows Removed by Filter'?: number;
+  readonly Plans?: readonly PlanNode[];
+}
+
+async function explain(filter: DeliveryFilter, beforeId: string | null = null): Promise<PlanNode[]> {
+  const page = deliveryPage(filter, { beforeId, rowsMax: PAGE_ROWS });
+  if (page === null) throw new Error('the filter asks for nothing');
+  const [row] = await db.$queryRaw<{ 'QUERY PLAN': [{ Plan: PlanNode }] }[]>(
+    Prisma.sql`EXPLAIN (ANALYZE, TIMING OFF, BUFFERS OFF, FORMAT JSON) ${withDetails(page)}`,
+  );
+  if (row === undefined) throw new Error('there is no plan');
+  return flatten(row['QUERY PLAN'][0].Plan);
+}
+
+function flatten(node: PlanNode): PlanNode[] {
+  return [node, ...(node.Plans ?? []).flatMap(flatten)];
+}
+
+/** Partitions of the two days that have rows; to scan an empty one is as good as anything. */
+function isLog(node: PlanNode): boolean {
+  return /^(?:events|deliveries|attempts)_p2026030[12]$/.test(node['Relation Name'] ?? '');
+}
+
+/** Days of the log's partitions that a plan names, whether they were looked at in the end or not. */
+function days(plan: readonly PlanNode[]): string[] {
+  const names = plan.filter((node) => node['Relation Name']?.startsWith('deliveries')).map((node) => node['Relation Name']);
+  return [...new Set(names.map((name) => /\d{8}/.exec(name ?? '')?.[0] ?? ''))].sort();
+}
+
+function expectNoScan(plan: readonly PlanNode[]): void {
+  expect(plan.filter((node) => isLog(node) && node['Node Type'] === 'Seq Scan')).toEqual([]);
+  const sorted = plan.filter((node) => node['Node Type'].includes('Sort')).flatMap((node) => node.Plans ?? []);
+  expect(sorted.filter((node) => node['Actual Rows'] > PAGE_ROWS)).toEqual([]);
+  const read = plan.filter((node) => isLog(node) && node['Node Type'].includes('Index'));
+  expect(read.length).toBeGreaterThan(0);
+}
+
+/** Rows of the log that were looked at and then not wanted. */
+function wasted(plan: readonly PlanNode[]): number {
+  return plan
+    .filter(isLog)
+    .reduce((sum, node) => sum + (node['Rows Removed by Filter'] ?? 0) * node['Actual Loops'], 0);
+}
+
+/** Each filter of the API alone, and how many rows of the log may be walked past for a page of it. */
+const FILTERS: readonly (readonly [name: string, filter: () => DeliveryFilter, wastedMax: number])[] = [
+  ['no filter', () => ({}), 0],
+  // Walks what is open, which is few; the other half of it is retrying.
+  ['status=pending', () => ({ status: 'pending' }), 2 * PAGE_ROWS],
+  ['status=retrying', () => ({ status: 'retrying' }), 2 * PAGE_ROWS],
+  // Walks the log itself, in which nearly everything has succeeded.
+  ['status=succeeded', () => ({ status: 'succeeded' }), PAGE_ROWS],
+  ['status=failed', () => ({ status: 'failed' }), 0],
+  ['status=cancelled', () => ({ status: 'cancelled' }), 0],
+  ['outcome=succeeded', () => ({ outcome: 'succeeded' }), PAGE_ROWS],
+  ['outcome=timeout', () => ({ outcome: 'timeout' }), 0],
+  ['outcome=dns_error, which there is none of', () => ({ outcome: 'dns_error' }), 0],
+  ['status_code=200', () => ({ statusCode: 200 }), PAGE_ROWS],
+  ['status_code=500', () => ({ statusCode: 500 }), 0],
+  // Of one endpoint there is no index by type: the merchant's is walked, or the endpoint's.
+  ['event_type', () => ({ eventType: 'refund.processed' }), 2 * PAGE_ROWS * EVENT_TYPES.length],
+  ['event_id', () => ({ eventIds: [eventId] }), ENDPOINTS_PER_MERCHANT],
+  ['created_after', () => ({ createdAfterMs: DAY_TWO_MS + 12 * HOUR_MS }), 0],
+  ['created_before', () => ({ createdBeforeMs: DAY_ONE_MS + 12 * HOUR_MS }), 0],
+];
+
+describe.each(['endpoint', 'merchant', 'platform'] as const)('%s scope', (scope) => {
+  test.each(FILTERS)('%s', async (_, filter, wastedMax) => {
+    const plan = await explain({ ...scopes[scope], ...filter() });
+    expectNoScan(plan);
+    expect(wasted(plan)).toBeLessThanOrEqual(wastedMax);
+  });
+
+  test('a later page', async () => {
+    const plan = await explain(scopes[scope], middleId);
+    expectNoScan(plan);
+    expect(wasted(plan)).toBe(0);
+    expect(days(plan)).not.toContain('20260302');
+  });
+
+  test('everything at once', async () => {
+    expectNoScan(
+      await explain({
+        ...scopes[scope],
+        status: 'failed',
+        outcome: 'http_error',
+        statusCode: 500,
+        eventType: 'payment.success',
+        createdAfterMs: DAY_ONE_MS,
+        createdBeforeMs: DAY_TWO_MS,
+      }),
+    );
+  });
+});
+
+describe('partitions', () => {
+  test('outside of a range of time are not in the plan', async () => {
+    const dayTwo = { createdAfterMs: DAY_TWO_MS + HOUR_MS, createdBeforeMs: DAY_TWO_MS + 2 * HOUR_MS };
+    expect(days(await explain(dayTwo))).toEqual(['20260302']);
+    expect(days(await explain({ createdAfterMs: DAY_TWO_MS - HOUR_MS, createdBeforeMs: DAY_TWO_MS + 1 }))).toEqual([
+      '20260301',
+      '20260302',
+    ]);
+    expect(days(await explain({ ...dayTwo, ...scopes.merchant, status: 'failed' }))).toEqual(['20260302']);
+    expect(days(await explain({ ...dayTwo, status: 'pending' }))).toEqual(['20260302']);
+  });
+
+  test('other than the event’s own are not in the plan of its deliveries', async () => {
+    expect(days(await explain({ eventIds: [eventId] }))).toEqual(['20260301']);
+  });
+});
