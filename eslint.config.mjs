@@ -2,7 +2,7 @@ import js from '@eslint/js';
 import { defineConfig, globalIgnores } from 'eslint/config';
 import tseslint from 'typescript-eslint';
 
-const TESTS = ['**/*.test.ts', 'test/**', 'libs/testkit/**', 'bench/**'];
+const TESTS = ['**/*.test.ts', '**/*-{harness,fixtures}.ts', 'test/**', 'libs/testkit/**', 'bench/**'];
 
 /** Nothing leaves except through one guarded sender. Servers may listen; only what connects outwards is refused. */
 const GUARDED = 'Only libs/adapters/src/http-sender sends anything: its egress policy would not see this.';
@@ -35,7 +35,11 @@ const ENVIRONMENT_PROPERTIES = [
 ];
 
 const ALWAYS_MODULES = [
-  { name: '@nestjs/common', importNames: ['forwardRef'], message: 'A cycle is a missing third part: find it.' },
+  {
+    name: '@nestjs/common',
+    importNames: ['forwardRef'],
+    message: 'A cycle is a missing third part: find it.',
+  },
 ];
 
 /** What a file may not reach for, as the rules that say so; a later block replaces all of them together. */
@@ -46,7 +50,9 @@ function reach({ mayConnect, mayReadEnvironment }) {
     ...(mayReadEnvironment ? [] : ENVIRONMENT_MODULES),
   ];
   const properties = [
-    ...(mayConnect ? [] : OUTGOING_GLOBALS.map((property) => ({ object: 'globalThis', property, message: GUARDED }))),
+    ...(mayConnect
+      ? []
+      : OUTGOING_GLOBALS.map((property) => ({ object: 'globalThis', property, message: GUARDED }))),
     ...(mayReadEnvironment ? [] : ENVIRONMENT_PROPERTIES),
   ];
   return {
@@ -61,6 +67,35 @@ function reach({ mayConnect, mayReadEnvironment }) {
 const NO_STAR_EXPORT = {
   selector: 'ExportAllDeclaration',
   message: 'No barrels: import from the file that declares the name.',
+};
+
+/** The domain is given time, chance and everything else. */
+const PURE = 'The domain has no clock, chance or environment of its own: take the value as a parameter.';
+const PURITY = {
+  'no-restricted-properties': [
+    'error',
+    { object: 'Date', property: 'now', message: PURE },
+    { object: 'Math', property: 'random', message: PURE },
+  ],
+  'no-restricted-globals': [
+    'error',
+    ...[
+      'globalThis',
+      'process',
+      'performance',
+      'crypto',
+      'setTimeout',
+      'setInterval',
+      'setImmediate',
+      'queueMicrotask',
+    ].map((name) => ({ name, message: PURE })),
+    ...OUTGOING_GLOBALS.map((name) => ({ name, message: PURE })),
+  ],
+  'no-restricted-syntax': [
+    'error',
+    NO_STAR_EXPORT,
+    { selector: "NewExpression[callee.name='Date'][arguments.length=0]", message: PURE },
+  ],
 };
 
 export default defineConfig(
@@ -78,7 +113,10 @@ export default defineConfig(
     plugins: { '@typescript-eslint': tseslint.plugin },
     rules: {
       eqeqeq: 'error',
-      'no-restricted-exports': ['error', { restrictDefaultExports: { direct: true, named: true, defaultFrom: true } }],
+      'no-restricted-exports': [
+        'error',
+        { restrictDefaultExports: { direct: true, named: true, defaultFrom: true } },
+      ],
       'no-restricted-syntax': ['error', NO_STAR_EXPORT],
     },
   },
@@ -107,7 +145,10 @@ export default defineConfig(
       '@typescript-eslint/non-nullable-type-assertion-style': 'off',
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', ignoreRestSiblings: true }],
       // `while (true)` and `for (;;)` with a return inside are plain loops.
-      '@typescript-eslint/no-unnecessary-condition': ['error', { allowConstantLoopConditions: 'only-allowed-literals' }],
+      '@typescript-eslint/no-unnecessary-condition': [
+        'error',
+        { allowConstantLoopConditions: 'only-allowed-literals' },
+      ],
     },
   },
   {
@@ -117,12 +158,16 @@ export default defineConfig(
       globals: Object.fromEntries(Object.getOwnPropertyNames(globalThis).map((name) => [name, 'readonly'])),
     },
   },
+  { files: ['libs/domain/src/**/*.ts'], ignores: TESTS, rules: PURITY },
   {
     // Nest declares the options of an application as classes, and wants object literals.
     files: ['apps/**/*.ts'],
     rules: { '@typescript-eslint/no-unsafe-class-instance-assignment': 'off' },
   },
-  { files: ['libs/adapters/src/http-sender/**'], rules: reach({ mayConnect: true, mayReadEnvironment: false }) },
+  {
+    files: ['libs/adapters/src/http-sender/**'],
+    rules: reach({ mayConnect: true, mayReadEnvironment: false }),
+  },
   { files: ['libs/config/**'], rules: reach({ mayConnect: false, mayReadEnvironment: true }) },
   {
     files: ['apps/*/src/{main,migrate}.ts', '**/*.config.ts'],
@@ -135,7 +180,13 @@ export default defineConfig(
   },
   {
     // Tools load what these export by default.
-    files: ['*.config.{ts,mjs}', '.dependency-cruiser.mjs', 'test/global-*.mjs', 'test/*-reporter.mjs', '**/vite.config.ts'],
+    files: [
+      '*.config.{ts,mjs}',
+      '.dependency-cruiser.mjs',
+      'test/global-*.mjs',
+      'test/*-reporter.mjs',
+      '**/vite.config.ts',
+    ],
     rules: { 'no-restricted-exports': 'off' },
   },
   {
@@ -145,13 +196,17 @@ export default defineConfig(
     languageOptions: { parserOptions: { projectService: false } },
   },
   {
-    files: ['{apps,libs,test,bench}/**/index.{ts,mts,tsx}', '{apps,libs,test,bench}/**/{common,utils,util,helpers}/**'],
+    files: [
+      '{apps,libs,test,bench}/**/index.{ts,mts,tsx}',
+      '{apps,libs,test,bench}/**/{common,utils,util,helpers}/**',
+    ],
     rules: {
       'no-restricted-syntax': [
         'error',
         {
           selector: 'Program',
-          message: 'No barrels (index.ts), and no folder called common or utils: name the file for what it holds.',
+          message:
+            'No barrels (index.ts), and no folder called common or utils: name the file for what it holds.',
         },
       ],
     },

@@ -1,6 +1,7 @@
 import type { Type } from '@nestjs/common';
 import { ApiKeysModule } from './api-keys/api-keys.module.js';
+import { EventsModule } from './events/events.module.js';
 import { MerchantsModule } from './merchants/merchants.module.js';
 
 /** One module a resource folder; a new folder is added here and nowhere else. */
-export const RESOURCE_MODULES: readonly Type[] = [MerchantsModule, ApiKeysModule];
+export const RESOURCE_MODULES: readonly Type[] = [MerchantsModule, ApiKeysModule, EventsModule];

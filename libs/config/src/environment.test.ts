@@ -12,7 +12,11 @@ function problemsOf(run: () => unknown): string[] {
   try {
     run();
   } catch (error) {
-    if (error instanceof ConfigurationError) return error.message.split('\n').slice(1).map((line) => line.trim());
+    if (error instanceof ConfigurationError)
+      return error.message
+        .split('\n')
+        .slice(1)
+        .map((line) => line.trim());
     throw error;
   }
   return [];
@@ -38,7 +42,13 @@ describe('readEnvironment', () => {
   });
 
   test('an empty variable is an unset one', () => {
-    const empty = { PORT: '', REDIS_URL: '', POSTHORN_ALLOW_HTTP: '', POSTHORN_EGRESS_ALLOW: '', LOG_LEVEL: '' };
+    const empty = {
+      PORT: '',
+      REDIS_URL: '',
+      POSTHORN_ALLOW_HTTP: '',
+      POSTHORN_EGRESS_ALLOW: '',
+      LOG_LEVEL: '',
+    };
     expect(readEnvironment('worker', { ...needed, ...empty })).toEqual(readEnvironment('worker', needed));
   });
 
@@ -88,7 +98,10 @@ describe('readEnvironment', () => {
     ['k1', 'must be id:base64key pairs joined by commas; number 1 is not'],
     [`k1:${KEY},:${KEY}`, 'must be id:base64key pairs joined by commas; number 2 is not'],
     [`k1:${KEY}:x`, 'must be id:base64key pairs joined by commas; number 1 is not'],
-    [`k1:${Buffer.alloc(31).toString('base64')}`, 'must hold the base64 of 32 bytes for each key; k1 does not'],
+    [
+      `k1:${Buffer.alloc(31).toString('base64')}`,
+      'must hold the base64 of 32 bytes for each key; k1 does not',
+    ],
     [`k1:${KEY.slice(0, -1)}`, 'must hold the base64 of 32 bytes for each key; k1 does not'],
     [`k1:${KEY},k1:${KEY}`, 'has the key id k1 twice'],
   ])('POSTHORN_ENCRYPTION_KEYS=%s', (keys, problem) => {
@@ -111,7 +124,11 @@ describe('readEnvironment', () => {
       assumed: ['POSTHORN_ALLOW_HTTP=true', 'POSTHORN_EGRESS_ALLOW=127.0.0.0/8,::1/128'],
     });
     const told = { POSTHORN_ALLOW_HTTP: 'false', POSTHORN_EGRESS_ALLOW: 'none' };
-    expect(readEnvironment('standalone', told)).toMatchObject({ allowHttp: false, egressAllow: [], assumed: [] });
+    expect(readEnvironment('standalone', told)).toMatchObject({
+      allowHttp: false,
+      egressAllow: [],
+      assumed: [],
+    });
   });
 });
 
@@ -129,5 +146,7 @@ test('the boot log holds nothing that opens anything', () => {
 });
 
 test('docs/config.md is what describeEnvironment makes', async () => {
-  expect(await readFile(new URL('../../../docs/config.md', import.meta.url), 'utf8')).toBe(describeEnvironment());
+  expect(await readFile(new URL('../../../docs/config.md', import.meta.url), 'utf8')).toBe(
+    describeEnvironment(),
+  );
 });

@@ -54,8 +54,12 @@ export class MicroBatch<Item, Result> {
     this.scheduled = true;
     setImmediate(() => {
       this.scheduled = false;
-      while (this.waiting.length > 0 && this.runs < this.options.runsMax) this.start(this.take());
+      this.startWaiting();
     });
+  }
+
+  private startWaiting(): void {
+    while (this.waiting.length > 0 && this.runs < this.options.runsMax) this.start(this.take());
   }
 
   /** The next batch: at least one item, however heavy it is. */
@@ -80,9 +84,8 @@ export class MicroBatch<Item, Result> {
     this.runs++;
     void this.run(batch).finally(() => {
       this.runs--;
-      if (this.waiting.length > 0) {
-        this.schedule();
-      } else if (this.runs === 0) {
+      this.startWaiting();
+      if (this.runs === 0) {
         this.idle?.resolve();
         this.idle = null;
       }

@@ -53,10 +53,12 @@ interface BadEvent {
 }
 
 function readEvent(document: JsonDocument, span: JsonSpan, path: string): ReadEvent | BadEvent {
-  if (span.kind !== 'object') return { problems: [{ path: path.slice(0, -1), message: 'must be an object' }] };
+  if (span.kind !== 'object')
+    return { problems: [{ path: path.slice(0, -1), message: 'must be an object' }] };
   const members = document.members(span);
   const repeated = repeatedKey(members);
-  if (repeated !== null) return { problems: [{ path: `${path}${repeated}`, message: 'is there more than once' }] };
+  if (repeated !== null)
+    return { problems: [{ path: `${path}${repeated}`, message: 'is there more than once' }] };
 
   const data = members.find(({ key }) => key === 'data')?.value;
   const checked = newEvent.safeParse(plainValue(document, members));
@@ -126,7 +128,8 @@ function repeatedIds(reads: readonly (ReadEvent | BadEvent)[]): InputProblem[] {
   for (const [index, read] of reads.entries()) {
     if (read.problems !== null || read.input.id === undefined) continue;
     const key = `${read.input.merchant_id} ${read.input.id}`;
-    if (seen.has(key)) problems.push({ path: `events.${index}.id`, message: 'stands in the batch more than once' });
+    if (seen.has(key))
+      problems.push({ path: `events.${index}.id`, message: 'stands in the batch more than once' });
     seen.add(key);
   }
   return problems;

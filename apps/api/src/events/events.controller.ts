@@ -11,12 +11,7 @@ import { BodyBytesMax, JsonDocumentBody } from '../http/body.js';
 import { idempotencyKeyOf } from '../http/idempotency.js';
 import { Operation } from '../openapi/operation.js';
 import { draftOf, draftsOf } from './event-drafts.js';
-import {
-  acceptedEvent,
-  acceptedEvents,
-  acceptedEventView,
-  BATCH_BYTES_MAX,
-} from './events.schema.js';
+import { acceptedEvent, acceptedEvents, acceptedEventView, BATCH_BYTES_MAX } from './events.schema.js';
 
 @Controller('v1/events')
 @Scopes('events:write')
@@ -33,7 +28,14 @@ export class EventsController {
       'Answers once the event and one delivery for each matching endpoint are committed, whatever state the queue is in.',
     status: 202,
     schema: acceptedEvent,
-    errors: ['malformed_json', 'not_found', 'idempotency_conflict', 'payload_too_large', 'unsupported_media_type', 'invalid_request'],
+    errors: [
+      'malformed_json',
+      'not_found',
+      'idempotency_conflict',
+      'payload_too_large',
+      'unsupported_media_type',
+      'invalid_request',
+    ],
   })
   @ApiBody({ schema: { $ref: '#/components/schemas/NewEvent' } })
   async send(
@@ -55,7 +57,14 @@ export class EventsController {
     description: 'The answers stand in the order of the events.',
     status: 202,
     schema: acceptedEvents,
-    errors: ['malformed_json', 'not_found', 'idempotency_conflict', 'payload_too_large', 'unsupported_media_type', 'invalid_request'],
+    errors: [
+      'malformed_json',
+      'not_found',
+      'idempotency_conflict',
+      'payload_too_large',
+      'unsupported_media_type',
+      'invalid_request',
+    ],
   })
   @ApiBody({ schema: { $ref: '#/components/schemas/NewEventBatch' } })
   async sendBatch(

@@ -35,8 +35,18 @@ class HintsBeforeShutdown implements BeforeApplicationShutdown {
     {
       provide: Dispatcher,
       inject: [DATABASE, SECRET_BOX, HINT_QUEUE, LOGGER, METRICS],
-      useFactory: (database: Database, secretBox: SecretBox, queue: HintQueue, logger: Logger, metrics: Registry) =>
-        new Dispatcher(new PostgresDeliveryStore(database, secretBox), queue, new DispatchReport(logger, metrics)),
+      useFactory: (
+        database: Database,
+        secretBox: SecretBox,
+        queue: HintQueue,
+        logger: Logger,
+        metrics: Registry,
+      ) =>
+        new Dispatcher(
+          new PostgresDeliveryStore(database, secretBox),
+          queue,
+          new DispatchReport(logger, metrics),
+        ),
     },
     {
       provide: Acceptor,

@@ -32,7 +32,9 @@ const data = z
   });
 
 const common = {
-  merchant_id: z.string().meta({ description: 'Whose endpoints get the event.', examples: ['mrc_01h455vb4pex5vsknk084sn02q'] }),
+  merchant_id: z
+    .string()
+    .meta({ description: 'Whose endpoints get the event.', examples: ['mrc_01h455vb4pex5vsknk084sn02q'] }),
   type: z
     .string()
     .refine(isEventType, 'must be segments of A–Z a–z 0–9 _ - joined by dots, at most 128 characters')
@@ -42,8 +44,13 @@ const common = {
     .regex(PRODUCER_ID, 'must be 1 to 128 of A–Z a–z 0–9 _ . : - and begin with a letter or digit')
     .refine((id) => !isOwnForm(id), 'must not have the form of an id that Posthorn makes')
     .optional()
-    .meta({ description: "The producer's own event id, unique per merchant. The same id and content again sends nothing new." }),
-  created_at: timestamp.optional().meta({ description: 'When it happened; kept as this text. Now, if left out.' }),
+    .meta({
+      description:
+        "The producer's own event id, unique per merchant. The same id and content again sends nothing new.",
+    }),
+  created_at: timestamp
+    .optional()
+    .meta({ description: 'When it happened; kept as this text. Now, if left out.' }),
   ordering_key: text({ lengthMin: 1, lengthMax: ORDERING_KEY_LENGTH_MAX }).optional(),
   deliver_at: timestamp
     .refine(
@@ -64,7 +71,12 @@ export const newEventBatch = z
 
 export const acceptedEvent = z
   .object({
-    id: z.string().meta({ description: "The producer's own id, or the one that was made.", examples: ['evt_01h455vb4pex5vsknk084sn02q'] }),
+    id: z
+      .string()
+      .meta({
+        description: "The producer's own id, or the one that was made.",
+        examples: ['evt_01h455vb4pex5vsknk084sn02q'],
+      }),
     type: z.string(),
     merchant_id: idOf(ID_PREFIXES.merchant),
     created_at: instant,

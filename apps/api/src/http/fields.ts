@@ -56,12 +56,10 @@ export const instant = z.iso.datetime({ precision: 3 }).meta({
 
 /** A TypeID in an answer. */
 export function idOf(prefix: string): z.ZodString {
-  return z
-    .string()
-    .meta({
-      pattern: `^${prefix}_[0-7][0-9a-hjkmnp-tv-z]{25}$`,
-      examples: [`${prefix}_01h455vb4pex5vsknk084sn02q`],
-    });
+  return z.string().meta({
+    pattern: `^${prefix}_[0-7][0-9a-hjkmnp-tv-z]{25}$`,
+    examples: [`${prefix}_01h455vb4pex5vsknk084sn02q`],
+  });
 }
 
 /** The merchant's own pairs of strings. `__proto__` is refused by name, because it would be lost on the way. */

@@ -2,7 +2,9 @@ import { API_ERRORS, DELIVERY_ERRORS } from '#domain/error-codes.js';
 
 /** `docs/errors.md`, whole. */
 export function errorsPage(): string {
-  const answers = Object.entries(API_ERRORS).map(([code, { status, meaning }]) => `### ${code}\n\n${status}. ${meaning}\n`);
+  const answers = Object.entries(API_ERRORS).map(
+    ([code, { status, meaning }]) => `### ${code}\n\n${status}. ${meaning}\n`,
+  );
   const deliveries = Object.entries(DELIVERY_ERRORS).map(([code, meaning]) => `### ${code}\n\n${meaning}\n`);
   return `${INTRODUCTION}\n${answers.join('\n')}\n${DELIVERIES}\n${deliveries.join('\n')}`;
 }

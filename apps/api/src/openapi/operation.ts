@@ -1,5 +1,5 @@
 import { applyDecorators, HttpCode } from '@nestjs/common';
-import { ApiOperation, ApiResponse, ApiSecurity } from '@nestjs/swagger';
+import { ApiBody, ApiOperation, ApiResponse, ApiSecurity, type ApiBodyOptions } from '@nestjs/swagger';
 import type { ZodType } from 'zod';
 import { API_ERRORS, type ApiErrorCode } from '#domain/error-codes.js';
 
@@ -13,6 +13,8 @@ export interface OperationOptions {
   readonly description?: string;
   /** Status of success. */
   readonly status: 200 | 201 | 202 | 204;
+  /** Of the request's body, where the handler reads the document itself and has no `@Body({ schema })`. */
+  readonly body?: ZodType;
   /** Of the answer's body; left out for 204. A schema with `.meta({ id })` becomes a named component. */
   readonly schema?: ZodType;
   /** Beyond those that every call may give. */
@@ -39,7 +41,7 @@ const COMMON_ERRORS = [
 
 /** Success status and description of a route, as OpenAPI shows them. Every route has one: a test counts them. */
 export function Operation(options: OperationOptions): MethodDecorator {
-  const { id, summary, description, status, schema, errors = [], isPublic = false } = options;
+  const { id, summary, description, status, body, schema, errors = [], isPublic = false } = options;
   const codes = isPublic ? errors : [...COMMON_ERRORS, ...errors];
   return applyDecorators(
     HttpCode(status),
@@ -53,6 +55,7 @@ export function Operation(options: OperationOptions): MethodDecorator {
       ApiResponse({ status: errorStatus, description: text, schema: { $ref: ERROR_REF } }),
     ),
     ...(isPublic ? [] : [ApiSecurity(BEARER)]),
+    ...(body === undefined ? [] : [ApiBody({ standardSchema: body } as ApiBodyOptions)]),
   );
 }
 

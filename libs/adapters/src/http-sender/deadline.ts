@@ -23,7 +23,7 @@ export class Deadline {
         this.#expired = true;
         this.#end?.();
       },
-      Math.min(leftMs, TIMER_DELAY_MS_MAX),
+      Math.min(Math.max(leftMs, 0), TIMER_DELAY_MS_MAX),
     );
   }
 

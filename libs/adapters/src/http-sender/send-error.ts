@@ -1,3 +1,4 @@
+import { errors } from 'undici';
 import type { SendFailureKind } from '#pipeline/sender.js';
 
 /** Receivers decide the length of some texts (a certificate's names, a parser's excerpt); the log does not need more. */
@@ -25,7 +26,7 @@ const LOCAL_FAULT_CODES: ReadonlySet<string> = new Set([
   'EAI_MEMORY',
 ]);
 
-/** What undici calls a response that it will not read on; its parser's own codes all begin with `HPE_`. */
+/** What undici calls a response that it will not read on. */
 const INVALID_RESPONSE_CODES: ReadonlySet<string> = new Set([
   'UND_ERR_HEADERS_OVERFLOW',
   'UND_ERR_RES_CONTENT_LENGTH_MISMATCH',
@@ -60,13 +61,13 @@ export function handshakeFailure(error: unknown): unknown {
  * `UND_ERR_SOCKET` apart: the peer closed, or undici refused an answer such as an unasked-for `101`.
  */
 export function exchangeFailure(error: unknown, closedByPeer: boolean): unknown {
+  // By type: undici means to give its parser's errors codes (`HPE_...`), but up to 8.12 they have none.
+  if (error instanceof errors.HTTPParserError) {
+    return new SendError('invalid_response', 'http_parser_error', messageOf(error), error);
+  }
   const code = codeOf(error);
   if (error instanceof SendError || code === null) return error;
-  if (
-    code.startsWith('HPE_') ||
-    INVALID_RESPONSE_CODES.has(code) ||
-    (code === 'UND_ERR_SOCKET' && !closedByPeer)
-  ) {
+  if (INVALID_RESPONSE_CODES.has(code) || (code === 'UND_ERR_SOCKET' && !closedByPeer)) {
     return new SendError('invalid_response', code.toLowerCase(), messageOf(error), error);
   }
   // TLS 1.3 servers refuse a client's missing certificate only after the handshake.
@@ -88,11 +89,21 @@ function isNetworkCode(code: string): boolean {
 }
 
 function codeOf(error: unknown): string | null {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null;
+  const code = memberOf(error, 'code');
+  return typeof code === 'string' ? code : null;
 }
 
-/** When every address of a host failed, Node's error has an empty message and the first address's one inside. */
+/** When every address of a host failed, Node's error has no message of its own, but theirs inside. */
 function messageOf(error: unknown): string {
-  if (error instanceof AggregateError && error.message === '') return error.errors.map(messageOf).join('; ');
-  return error instanceof Error ? error.message : '';
+  const message = memberOf(error, 'message');
+  if (typeof message === 'string' && message !== '') return message;
+  const errors = memberOf(error, 'errors');
+  return Array.isArray(errors) ? errors.map(messageOf).join('; ') : '';
+}
+
+/** By shape and not by `instanceof`, which is false for errors from another realm, such as a VM context's outside. */
+function memberOf(error: unknown, name: 'code' | 'message' | 'errors'): unknown {
+  return typeof error === 'object' && error !== null
+    ? (error as Readonly<Record<string, unknown>>)[name]
+    : undefined;
 }

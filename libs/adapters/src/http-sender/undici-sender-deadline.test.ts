@@ -9,7 +9,7 @@ import { inShort, SenderHarness } from './sender-harness.js';
  * Observed: when `send` returned, and that no socket is left on either side.
  */
 
-const TIMEOUT_MS = 400;
+const TIMEOUT_MS = 300;
 const TOLERANCE_MS = 150;
 
 let receiver: Receiver;

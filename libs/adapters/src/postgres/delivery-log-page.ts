@@ -5,6 +5,7 @@ import { Prisma } from './generated/client.js';
 /** What is asked of the log. Whatever is named has to hold; the rest does not matter. */
 export interface DeliveryFilter {
   readonly merchantId?: string | undefined;
+  /** Of `merchantId`, where that is given too. */
   readonly endpointId?: string | undefined;
   readonly status?: DeliveryStatus | undefined;
   /** Of the last attempt that has ended. */
@@ -43,14 +44,14 @@ export function deliveryPage(filter: DeliveryFilter, page: PageRequest): Prisma.
   if (filter.status === 'held' || filter.eventIds?.length === 0) return null;
   const range = idRange(filter, page);
   if (range === null) return null;
-  const where = Prisma.join([Prisma.sql`true`, ...scope(filter, 'd'), ...idBounds(range, 'd.id'), ...values(filter)], ' AND ');
+  const where = Prisma.join([...scope(filter), ...idBounds(range, 'd.id'), ...values(filter), Prisma.sql`true`], ' AND ');
   if (filter.status !== 'pending' && filter.status !== 'retrying') {
     return Prisma.sql`
       SELECT ${DELIVERY_COLUMNS} FROM deliveries d WHERE ${where} ORDER BY d.id DESC LIMIT ${page.rowsMax}`;
   }
   // What is open is few among what was ever delivered, so these start from the small table. LIMIT 1, true of a key,
   // keeps the planner from turning the look-ups around into a scan of the log.
-  const open = Prisma.join([Prisma.sql`true`, ...scope(filter, 'o'), ...idBounds(range, 'o.delivery_id')], ' AND ');
+  const open = Prisma.join([...openScope(filter), ...idBounds(range, 'o.delivery_id'), Prisma.sql`true`], ' AND ');
   return Prisma.sql`
     SELECT ${DELIVERY_COLUMNS}
     FROM open_deliveries o
@@ -82,11 +83,20 @@ function idBounds({ from, to }: IdRange, column: 'd.id' | 'o.delivery_id'): Pris
   ];
 }
 
-function scope({ merchantId, endpointId }: DeliveryFilter, alias: 'd' | 'o'): Prisma.Sql[] {
-  const name = Prisma.raw(alias);
+/**
+ * An endpoint belongs to one merchant, which the caller has made sure of. To name both would make the planner believe
+ * that it takes two coincidences for a row to fit, and so that there is little to sort.
+ */
+function scope({ merchantId, endpointId }: DeliveryFilter): Prisma.Sql[] {
+  if (endpointId !== undefined) return [Prisma.sql`d.endpoint_id = ${endpointId}::uuid`];
+  return merchantId === undefined ? [] : [Prisma.sql`d.merchant_id = ${merchantId}::uuid`];
+}
+
+/** Both: there is an order by the merchant only, and the rows of an endpoint, where those are fewer, can be sorted. */
+function openScope({ merchantId, endpointId }: DeliveryFilter): Prisma.Sql[] {
   return [
-    ...(merchantId === undefined ? [] : [Prisma.sql`${name}.merchant_id = ${merchantId}::uuid`]),
-    ...(endpointId === undefined ? [] : [Prisma.sql`${name}.endpoint_id = ${endpointId}::uuid`]),
+    ...(merchantId === undefined ? [] : [Prisma.sql`o.merchant_id = ${merchantId}::uuid`]),
+    ...(endpointId === undefined ? [] : [Prisma.sql`o.endpoint_id = ${endpointId}::uuid`]),
   ];
 }
 

@@ -73,8 +73,6 @@ export class Receiver {
     const server =
       options.tls === true ? createTlsServer(TEST_CERTIFICATE, onRequest) : createServer(onRequest);
     server.keepAliveTimeout = options.keepAliveTimeoutMs ?? 5_000;
-    // Hostile behaviours write to peers that have left; that is their point.
-    server.on('clientError', (_error: Error, socket: Socket) => socket.destroy());
     server.on('connection', (socket: Socket) => {
       this.#track(socket);
     });

@@ -1,0 +1,48 @@
+import { Redis } from 'ioredis';
+
+/** What a readiness check says of Redis: null when all is well, else one line, and whether it is only a warning. */
+export interface RedisVerdict {
+  readonly problem: string | null;
+  readonly warning: string | null;
+}
+
+/**
+ * A connection of its own to Redis that tells whether hints are safe there: reachable, and with `noeviction`, because
+ * a Redis that evicts throws away jobs silently.
+ */
+export class RedisProbe {
+  private readonly redis: Redis;
+
+  constructor(redisUrl: string) {
+    this.redis = new Redis(redisUrl, {
+      lazyConnect: true,
+      maxRetriesPerRequest: 0,
+      commandTimeout: PROBE_TIMEOUT_MS,
+      connectTimeout: PROBE_TIMEOUT_MS,
+      retryStrategy: () => PROBE_TIMEOUT_MS,
+    });
+    this.redis.on('error', () => undefined);
+  }
+
+  async verdict(): Promise<RedisVerdict> {
+    try {
+      await this.redis.ping();
+    } catch {
+      return { problem: 'Redis does not answer', warning: null };
+    }
+    try {
+      const [, policy] = (await this.redis.config('GET', 'maxmemory-policy')) as [string, string?];
+      const problem = `Redis has maxmemory-policy ${String(policy)}: it must be noeviction, or hints get lost`;
+      return { problem: policy === 'noeviction' ? null : problem, warning: null };
+    } catch {
+      // Hosted Redis often forbids CONFIG; whoever runs it has to look for himself.
+      return { problem: null, warning: 'Redis does not tell its maxmemory-policy: it must be noeviction' };
+    }
+  }
+
+  close(): void {
+    this.redis.disconnect();
+  }
+}
+
+const PROBE_TIMEOUT_MS = 1_000;
