@@ -100,10 +100,21 @@ export default {
     },
     {
       name: 'config-only-in-roots',
-      comment: 'A main.ts or a root module reads configuration and passes values in.',
+      comment:
+        'A main.ts, a root module or the foundation that they stand on reads configuration and passes values in.',
       severity: 'error',
-      from: { path: '^(apps|libs)/', pathNot: [TEST_CODE, PROGRAMS, ROOT_MODULES, '^libs/config/'] },
+      from: {
+        path: '^(apps|libs)/',
+        pathNot: [TEST_CODE, PROGRAMS, ROOT_MODULES, '^libs/(config|foundation)/'],
+      },
       to: { path: '^libs/config/' },
+    },
+    {
+      name: 'no-lib-imports-an-app',
+      comment: 'A library serves programs; it does not know which.',
+      severity: 'error',
+      from: { path: '^libs/', pathNot: TEST_CODE },
+      to: { path: '^(apps|test|bench|scripts)/' },
     },
     {
       name: 'api-and-worker-apart',

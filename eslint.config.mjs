@@ -197,7 +197,7 @@ export default defineConfig(
   },
   {
     files: [
-      '{apps,libs,test,bench}/**/index.{ts,mts,tsx}',
+      '{apps,libs,test,bench}/**/index.{ts,mts,tsx,js,mjs}',
       '{apps,libs,test,bench}/**/{common,utils,util,helpers}/**',
     ],
     rules: {

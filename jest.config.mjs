@@ -25,7 +25,8 @@ export default {
     ],
   },
   moduleNameMapper: {
-    '^#(domain|pipeline|adapters|config|observability|testkit)/(.*)\\.js$': '<rootDir>/libs/$1/src/$2.ts',
+    '^#(domain|pipeline|adapters|config|foundation|observability|testkit)/(.*)\\.js$':
+      '<rootDir>/libs/$1/src/$2.ts',
     '^#(api|worker|standalone)/(.*)\\.js$': '<rootDir>/apps/$1/src/$2.ts',
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },

@@ -14,11 +14,18 @@ const NODE_MAJOR_MIN = 20;
 /** A second signal of the same kind within this is the same key press: a terminal signals the group, and npm repeats it. */
 const SAME_SIGNAL_MS = 2_000;
 
+/** How late the end of npm's shell may be noticed. */
+const PARENT_POLL_MS = 250;
+
 const STAMP_DIRECTORY = join(ROOT, 'node_modules', '.cache', 'posthorn');
 
 /** What the build reads. Changed content, not changed times: a checkout touches files that it does not change. */
 const BUILD_INPUTS = ['apps', 'libs', 'bench', '.swcrc', 'nest-cli.json', 'package.json'];
-const GENERATE_INPUTS = ['prisma/schema.prisma', 'node_modules/prisma/package.json', 'node_modules/@prisma/client/package.json'];
+const GENERATE_INPUTS = [
+  'prisma/schema.prisma',
+  'node_modules/prisma/package.json',
+  'node_modules/@prisma/client/package.json',
+];
 const GENERATED = join(ROOT, 'libs', 'adapters', 'src', 'postgres', 'generated');
 
 /** Installs the locked dependencies, unless they are there already. */
@@ -45,7 +52,10 @@ export async function build() {
   say('building');
   if (!isGenerated()) {
     const schema = hashOf(GENERATE_INPUTS);
-    await step('prisma generate', join('node_modules', 'prisma', 'build', 'index.js'), ['generate', '--no-hints']);
+    await step('prisma generate', join('node_modules', 'prisma', 'build', 'index.js'), [
+      'generate',
+      '--no-hints',
+    ]);
     stamp('generate', schema);
   }
   const sources = sourcesHash();
@@ -135,7 +145,15 @@ function forwardSignals(child) {
     SIGHUP: () => forward('SIGTERM'),
   };
   for (const [signal, handler] of Object.entries(handlers)) process.on(signal, handler);
+  const parent = process.ppid;
+  const watch = setInterval(() => {
+    // npm signals its shell, and a shell that does not hand signals on (dash) dies of it alone.
+    if (process.env.npm_lifecycle_event === undefined || process.ppid === parent) return;
+    clearInterval(watch);
+    forward('SIGTERM');
+  }, PARENT_POLL_MS);
   return () => {
+    clearInterval(watch);
     for (const [signal, handler] of Object.entries(handlers)) process.off(signal, handler);
   };
 }
@@ -167,7 +185,9 @@ function isInstalled() {
     return (
       pinnedNodePath() !== undefined &&
       Object.entries(wanted).every(([path, { version, optional }]) =>
-        path === '' || found[path] === undefined ? path === '' || optional === true : found[path].version === version,
+        path === '' || found[path] === undefined
+          ? path === '' || optional === true
+          : found[path].version === version,
       )
     );
   } catch {

@@ -58,7 +58,7 @@ export function createAdapter(options: Pick<ApiOptions, 'idMaker'>): FastifyAdap
 
 /** Applies all that is not a module's business to an application that has {@link ApiModule} in it, and starts it up. */
 export async function prepareApi(app: NestFastifyApplication, options: ApiOptions): Promise<void> {
-  const fastify = app.getHttpAdapter().getInstance() as unknown as FastifyInstance;
+  const fastify = app.getHttpAdapter().getInstance();
   takeRawBodies(fastify);
   followRoutes(fastify, app.get(RouteTable));
   observeRequests(fastify, options.logger, options.metrics);

@@ -27,7 +27,9 @@ export function lockDataDirectory(dataDir: string): () => void {
         { cause },
       );
     }
-    throw new StartupError(`Cannot lock the data directory ${dataDir}: ${(cause as Error).message}`, { cause });
+    throw new StartupError(`Cannot lock the data directory ${dataDir}: ${(cause as Error).message}`, {
+      cause,
+    });
   }
   const held = database;
   return () => {

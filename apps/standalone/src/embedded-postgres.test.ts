@@ -111,17 +111,23 @@ describe('a start', () => {
   });
 
   const asRoot = isRoot ? test : test.skip;
-  asRoot('as root, in a directory that the server’s account can reach, names that directory to the server', async () => {
-    await chmod(temporary, 0o711);
-    try {
-      const postgres = await start();
-      const [row] = await query(postgres.databaseUrl, "SELECT current_setting('data_directory') AS directory");
-      await postgres.stop();
-      expect(row).toEqual({ directory: join(dataDir, 'postgres') });
-    } finally {
-      await chmod(temporary, 0o700);
-    }
-  });
+  asRoot(
+    'as root, in a directory that the server’s account can reach, names that directory to the server',
+    async () => {
+      await chmod(temporary, 0o711);
+      try {
+        const postgres = await start();
+        const [row] = await query(
+          postgres.databaseUrl,
+          "SELECT current_setting('data_directory') AS directory",
+        );
+        await postgres.stop();
+        expect(row).toEqual({ directory: join(dataDir, 'postgres') });
+      } finally {
+        await chmod(temporary, 0o700);
+      }
+    },
+  );
 });
 
 describe('a second process on the same data directory', () => {
@@ -162,7 +168,9 @@ describe('signals', () => {
     expect(orphan).toEqual({ running: true });
 
     const postgres = await start();
-    expect(lines).toContainEqual(expect.stringMatching(/^stopping the PostgreSQL that an earlier run left behind/));
+    expect(lines).toContainEqual(
+      expect.stringMatching(/^stopping the PostgreSQL that an earlier run left behind/),
+    );
     expect(await query(postgres.databaseUrl, 'SELECT id FROM kept WHERE id = 9')).toEqual([{ id: 9 }]);
     await postgres.stop();
     await expect(query(url, 'SELECT 1')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
@@ -184,7 +192,10 @@ describe('a data directory that cannot be used is named in one line, and left as
   test('read-only', async () => {
     const directory = await emptyDirectory();
     await chmod(directory, 0o555);
-    await expectStartupError(directory, /^Cannot use the data directory \S+: (?:it is read-only|permission denied)$/);
+    await expectStartupError(
+      directory,
+      /^Cannot use the data directory \S+: (?:it is read-only|permission denied)$/,
+    );
     expect(await readdir(directory)).toEqual([]);
   });
 
@@ -208,13 +219,17 @@ describe('a data directory that cannot be used is named in one line, and left as
 
   test('broken: the line says what the server said', async () => {
     const directory = await clusterDirectory({ PG_VERSION: '18\n', 'postgresql.conf': '' });
-    await expectStartupError(directory, /^PostgreSQL could not set up \S+: could not open file "global\/pg_control"/);
+    await expectStartupError(
+      directory,
+      /^PostgreSQL could not set up \S+: could not open file "global\/pg_control"/,
+    );
   });
 });
 
 describe('as an unprivileged user', () => {
   const nobody = { uid: 65_534, gid: 65_534 };
-  const canTry = isRoot && spawnSync('test', ['-r', SOURCE, '-a', '-x', process.execPath], nobody).status === 0;
+  const canTry =
+    isRoot && spawnSync('test', ['-r', SOURCE, '-a', '-x', process.execPath], nobody).status === 0;
   const asNobody = canTry ? test : test.skip;
 
   asNobody('starts, keeps its data and stops', async () => {
@@ -238,7 +253,9 @@ describe('as an unprivileged user', () => {
     await chmod(temporary, 0o711);
     try {
       const child = startChild(dataDir, nobody);
-      expect(await firstLine(child)).toMatch(/^StartupError: Cannot use the data directory \S+: permission denied$/);
+      expect(await firstLine(child)).toMatch(
+        /^StartupError: Cannot use the data directory \S+: permission denied$/,
+      );
     } finally {
       await chmod(temporary, 0o700);
     }

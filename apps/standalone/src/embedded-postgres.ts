@@ -108,7 +108,11 @@ export async function startEmbeddedPostgres(options: {
 }
 
 /** Leaves the cluster made, with nothing running on it and its password set, and returns the password. */
-async function prepareCluster(cluster: Cluster, dataDir: string, log: (line: string) => void): Promise<string> {
+async function prepareCluster(
+  cluster: Cluster,
+  dataDir: string,
+  log: (line: string) => void,
+): Promise<string> {
   const password = await readOrMakePrivateFile(join(dataDir, 'postgres-password'), () =>
     randomBytes(PASSWORD_RANDOM_BYTES).toString('hex'),
   );

@@ -30,7 +30,8 @@ export async function readOrMakePrivateFile(path: string, generate: () => string
 async function read(path: string): Promise<string | undefined> {
   try {
     const content = (await readFile(path, 'utf8')).trim();
-    if (content === '') throw new StartupError(`${path} is empty: restore it, or remove it to have a new one made.`);
+    if (content === '')
+      throw new StartupError(`${path} is empty: restore it, or remove it to have a new one made.`);
     return content;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;

@@ -1,11 +1,14 @@
 import { PostgresDeliveryStore } from '#adapters/postgres/delivery-store.js';
 import { isItemsFault } from '#adapters/postgres/database-error.js';
 import type { Database } from '#adapters/postgres/database.js';
+import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
+import { DispatchReport } from '#observability/dispatch-report.js';
 import type { IdMaker } from '#domain/ids.js';
 import { Claimer } from '#pipeline/claim.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
 import { Deliverer } from '#pipeline/deliver.js';
-import { Dispatcher, type DispatchEvents } from '#pipeline/dispatch.js';
+import { Dispatcher } from '#pipeline/dispatch.js';
 import type { HintQueue } from '#pipeline/hint-queue.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
 import type { Sender } from '#pipeline/sender.js';
@@ -22,7 +25,8 @@ export interface EngineParts {
   readonly clock: DatabaseClock;
   readonly ids: IdMaker;
   readonly brand: Brand;
-  readonly dispatchEvents: DispatchEvents;
+  readonly logger: Logger;
+  readonly metrics: Registry;
 }
 
 /** The steps of the pipeline that a worker runs, put together on the real adapters. */
@@ -36,7 +40,7 @@ export interface DeliveryEngine {
 export function createDeliveryEngine(parts: EngineParts): DeliveryEngine {
   const monotonicMs = () => performance.now();
   const store = new PostgresDeliveryStore(parts.database, parts.secretBox);
-  const dispatcher = new Dispatcher(store, parts.hintQueue, parts.dispatchEvents);
+  const dispatcher = new Dispatcher(store, parts.hintQueue, new DispatchReport(parts.logger, parts.metrics));
   const slots = new Slots(SLOTS);
   const deliverer = new Deliverer({
     claimer: new Claimer(store, parts.ids, monotonicMs),

@@ -1,11 +1,11 @@
-import { Processor, WorkerHost } from '@nestjs/bullmq';
+import { OnWorkerEvent, Processor, WorkerHost } from '@nestjs/bullmq';
 import { Inject, Injectable } from '@nestjs/common';
 import type { Job } from 'bullmq';
-import { InjectPinoLogger, PinoLogger } from 'nestjs-pino';
+import type { Logger } from 'pino';
 import type { HintJob } from '#adapters/queue/bullmq-hint-queue.js';
 import { QUEUE_OF_LANE } from '#adapters/queue/queue-connection.js';
 import { SLOTS, type DeliveryEngine } from './engine.js';
-import { ENGINE } from './tokens.js';
+import { ENGINE, LOGGER } from './tokens.js';
 
 const WORKER_OPTIONS = {
   // Each hint in hand holds at least one slot or waits for one; more jobs than slots would only wait.
@@ -17,15 +17,21 @@ const WORKER_OPTIONS = {
 abstract class HintProcessor extends WorkerHost {
   constructor(
     private readonly engine: DeliveryEngine,
-    private readonly log: PinoLogger,
+    private readonly log: Logger,
   ) {
     super();
+  }
+
+  /** A worker without a listener would end the process when its connection breaks; it reconnects by itself. */
+  @OnWorkerEvent('error')
+  onError(error: Error): void {
+    this.log.warn({ err: error }, 'the queue is away; its worker tries again by itself');
   }
 
   /** Returns once every delivery of the hint is settled, dropped or given back. */
   async process(job: Job<HintJob>): Promise<void> {
     const outcomes = await this.engine.deliverer.deliverAll(job.data.deliveryIds);
-    if (!this.log.logger.isLevelEnabled('debug')) return;
+    if (!this.log.isLevelEnabled('debug')) return;
     for (const [index, outcome] of outcomes.entries()) {
       this.log.debug({ deliveryId: job.data.deliveryIds[index], ...outcome }, `delivery.${outcome.kind}`);
     }
@@ -35,7 +41,7 @@ abstract class HintProcessor extends WorkerHost {
 @Injectable()
 @Processor(QUEUE_OF_LANE.fast, WORKER_OPTIONS)
 export class FastHintProcessor extends HintProcessor {
-  constructor(@Inject(ENGINE) engine: DeliveryEngine, @InjectPinoLogger('deliveries') log: PinoLogger) {
+  constructor(@Inject(ENGINE) engine: DeliveryEngine, @Inject(LOGGER) log: Logger) {
     super(engine, log);
   }
 }
@@ -43,7 +49,7 @@ export class FastHintProcessor extends HintProcessor {
 @Injectable()
 @Processor(QUEUE_OF_LANE.slow, WORKER_OPTIONS)
 export class SlowHintProcessor extends HintProcessor {
-  constructor(@Inject(ENGINE) engine: DeliveryEngine, @InjectPinoLogger('deliveries-slow') log: PinoLogger) {
+  constructor(@Inject(ENGINE) engine: DeliveryEngine, @Inject(LOGGER) log: Logger) {
     super(engine, log);
   }
 }

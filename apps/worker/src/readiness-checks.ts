@@ -1,3 +1,5 @@
+import type { Logger } from 'pino';
+import type { ReadinessCheck } from '#observability/readiness.js';
 import { Redis } from 'ioredis';
 
 /** What a readiness check says of Redis: null when all is well, else one line, and whether it is only a warning. */
@@ -46,3 +48,22 @@ export class RedisProbe {
 }
 
 const PROBE_TIMEOUT_MS = 1_000;
+
+/** What a worker's readiness asks of its queue. On PostgreSQL there is nothing that the database's own check leaves out. */
+export function queueCheck(
+  redisUrl: string | null,
+  logger: Logger,
+): { readonly check: ReadinessCheck; readonly close: () => void } {
+  if (redisUrl === null) {
+    return { check: { name: 'queue', problem: () => Promise.resolve(null) }, close: () => undefined };
+  }
+  const probe = new RedisProbe(redisUrl);
+  let lastWarning: string | null = null;
+  const problem = async (): Promise<string | null> => {
+    const verdict = await probe.verdict();
+    if (verdict.warning !== null && verdict.warning !== lastWarning) logger.warn(verdict.warning);
+    lastWarning = verdict.warning;
+    return verdict.problem;
+  };
+  return { check: { name: 'queue', problem }, close: () => probe.close() };
+}

@@ -1,5 +1,5 @@
 import { Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
-import { InjectPinoLogger, PinoLogger } from 'nestjs-pino';
+import type { Logger } from 'pino';
 import { cancelForClosedEndpoints, CANCEL_BATCH_MAX } from '#adapters/postgres/cancel-deliveries.js';
 import type { Database } from '#adapters/postgres/database.js';
 import { ensurePartitions } from '#adapters/postgres/partitions.js';
@@ -8,7 +8,7 @@ import type { DatabaseClock } from '#pipeline/database-clock.js';
 import { reconcile } from '#pipeline/reconcile.js';
 import type { DeliveryEngine } from './engine.js';
 import { Repeater } from './repeater.js';
-import { CLOCK, DATABASE, ENGINE } from './tokens.js';
+import { CLOCK, DATABASE, ENGINE, LOGGER } from './tokens.js';
 
 /** What nobody has to ask for: everything that makes a lost hint, a lost worker or a new day go by unnoticed. */
 @Injectable()
@@ -19,7 +19,7 @@ export class Sweeps implements OnApplicationBootstrap {
     @Inject(ENGINE) engine: DeliveryEngine,
     @Inject(DATABASE) database: Database,
     @Inject(CLOCK) clock: DatabaseClock,
-    @InjectPinoLogger(Sweeps.name) private readonly log: PinoLogger,
+    @Inject(LOGGER) private readonly log: Logger,
   ) {
     this.repeaters = [
       this.repeater('due deliveries', SWEEP_MS, async () => {

@@ -4,3 +4,5 @@ export const ENGINE = Symbol('ENGINE');
 export const DATABASE = Symbol('WORKER_DATABASE');
 /** `DatabaseClock` of #pipeline/database-clock.js */
 export const CLOCK = Symbol('WORKER_CLOCK');
+/** `pino.Logger` */
+export const LOGGER = Symbol('WORKER_LOGGER');

@@ -4,7 +4,7 @@ import type { QueueConnection } from '#adapters/queue/queue-connection.js';
 import { createDeliveryEngine, type DeliveryEngine, type EngineParts } from './engine.js';
 import { FastHintProcessor, SlowHintProcessor } from './hint-processors.js';
 import { Sweeps } from './sweeps.js';
-import { CLOCK, DATABASE, ENGINE } from './tokens.js';
+import { CLOCK, DATABASE, ENGINE, LOGGER } from './tokens.js';
 
 export interface WorkerOptions extends EngineParts {
   readonly queues: QueueConnection;
@@ -38,6 +38,7 @@ export class WorkerModule {
         { provide: ENGINE, useFactory: () => createDeliveryEngine(options) },
         { provide: DATABASE, useValue: options.database },
         { provide: CLOCK, useValue: options.clock },
+        { provide: LOGGER, useValue: options.logger },
         Sweeps,
         FastHintProcessor,
         SlowHintProcessor,

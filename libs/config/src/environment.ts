@@ -161,7 +161,8 @@ export function readEnvironment(app: App, source: NodeJS.ProcessEnv): Configurat
   const given = Object.fromEntries(
     Object.keys(environment.shape).flatMap((name) => (source[name] ? [[name, source[name]]] : [])),
   );
-  const assumptions = app === 'standalone' ? STANDALONE_ASSUMPTIONS : {};
+  const assumptions: Readonly<Partial<Record<string, string>>> =
+    app === 'standalone' ? STANDALONE_ASSUMPTIONS : {};
   const parsed = environment.safeParse({ ...assumptions, ...given });
   const problems = (parsed.error?.issues ?? []).map((issue) => `${issue.path.join('.')} ${issue.message}`);
   if (app !== 'standalone') {
@@ -197,6 +198,17 @@ function toConfiguration(values: Environment, assumed: readonly string[]): Confi
     logLevel: values.LOG_LEVEL,
     assumed,
   };
+}
+
+/**
+ * Reads keys in the form of POSTHORN_ENCRYPTION_KEYS, for a process that has generated its own.
+ * @throws {ConfigurationError}
+ */
+export function parseEncryptionKeys(text: string): [EncryptionKeySetting, ...EncryptionKeySetting[]] {
+  const parsed = environment.shape.POSTHORN_ENCRYPTION_KEYS.safeParse(text);
+  const [first, ...rest] = parsed.data ?? [];
+  if (first === undefined) throw new ConfigurationError('The encryption keys in the data directory cannot be used.');
+  return [first, ...rest];
 }
 
 /** The configuration for the boot log: nothing in it opens anything. */

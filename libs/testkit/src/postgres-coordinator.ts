@@ -94,7 +94,11 @@ async function startTestRun(afterMigrations?: (client: pg.Client) => Promise<voi
   const password = randomBytes(12).toString('hex');
   await ensureCluster(cluster, password);
   const port = await freeLoopbackPort();
-  const running = await startServer(cluster, { port, settings: SETTINGS, logFile: join(directory, 'postgres.log') });
+  const running = await startServer(cluster, {
+    port,
+    settings: SETTINGS,
+    logFile: join(directory, 'postgres.log'),
+  });
   const onExit = endOnProcessExit(running, directory);
   const urlOf = (database: string): string =>
     `postgresql://${EMBEDDED_ROLE}:${password}@127.0.0.1:${String(port)}/${database}`;

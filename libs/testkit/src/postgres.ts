@@ -42,7 +42,9 @@ export async function createTestDatabase(): Promise<TestDatabase> {
 export async function testServer(): Promise<TestServer> {
   const coordinator = process.env[COORDINATOR_VARIABLE];
   if (coordinator === undefined) {
-    throw new Error(`${COORDINATOR_VARIABLE} is not set: tests that need PostgreSQL run under Jest's global set-up`);
+    throw new Error(
+      `${COORDINATOR_VARIABLE} is not set: tests that need PostgreSQL run under Jest's global set-up`,
+    );
   }
   // No keep-alive: a pooled socket would outlive the test file.
   const [response] = (await once(get(coordinator, { agent: false }), 'response')) as [IncomingMessage];
@@ -64,7 +66,9 @@ async function drop(server: TestServer, name: string): Promise<void> {
     );
     await asAdmin(server, `DROP DATABASE ${name} WITH (FORCE)`);
     const sessions = open.map((row) => String(row['session']));
-    throw new Error(`connections to the test database were left open: ${sessions.join('; ')}`, { cause: error });
+    throw new Error(`connections to the test database were left open: ${sessions.join('; ')}`, {
+      cause: error,
+    });
   }
 }
 

@@ -30,7 +30,7 @@ export class KeyIssuer {
     merchantId: string | null,
     request: KeyRequest,
     call: IdempotentCall,
-    admit: (transaction: Transaction) => Promise<void> = async () => undefined,
+    admit: (transaction: Transaction) => Promise<void> = () => Promise.resolve(),
   ): Promise<PostAnswer> {
     return this.posts.run(merchantId, call.key, call.contentHash, async (transaction) => {
       await admit(transaction);

@@ -37,6 +37,10 @@ export async function installKeys(
     database,
     encryptionKeys.map((key) => ({ id: key.id, box: new AesGcmSecretBox([key]) })),
   );
+  await installPlatformKey(database, platformKey, ids);
+}
+
+export async function installPlatformKey(database: Database, platformKey: string | null, ids: IdMaker): Promise<void> {
   if (platformKey === null) return;
   await installEnvironmentKey(database, {
     id: ids.uuid(),

@@ -71,12 +71,10 @@ export const newEventBatch = z
 
 export const acceptedEvent = z
   .object({
-    id: z
-      .string()
-      .meta({
-        description: "The producer's own id, or the one that was made.",
-        examples: ['evt_01h455vb4pex5vsknk084sn02q'],
-      }),
+    id: z.string().meta({
+      description: "The producer's own id, or the one that was made.",
+      examples: ['evt_01h455vb4pex5vsknk084sn02q'],
+    }),
     type: z.string(),
     merchant_id: idOf(ID_PREFIXES.merchant),
     created_at: instant,

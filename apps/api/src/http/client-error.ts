@@ -36,12 +36,9 @@ function responseText(error: NodeJS.ErrnoException, requestId: string): string {
 }
 
 function fault(code: string | undefined): { readonly status: number; readonly message: string } {
-  switch (code) {
-    case 'HPE_HEADER_OVERFLOW':
-      return { status: 431, message: 'The headers are larger than 16 KiB.' };
-    case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return { status: 408, message: 'The request did not arrive in time.' };
-    default:
-      return { status: 400, message: 'This is not HTTP/1.1.' };
+  if (code === 'HPE_HEADER_OVERFLOW') return { status: 431, message: 'The headers are larger than 16 KiB.' };
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+    return { status: 408, message: 'The request did not arrive in time.' };
   }
+  return { status: 400, message: 'This is not HTTP/1.1.' };
 }

@@ -27,33 +27,29 @@ export function describeError(error: unknown): ApiError {
   if (isDatabaseAway(error)) {
     return new ApiError('unavailable', undefined, null, { 'retry-after': String(RETRY_AFTER_SECONDS) });
   }
-  const status = statusOf(error);
-  switch (status) {
-    case 404:
-    // A path that cannot be decoded, or whose id is longer than any id, names nothing.
-    case 400:
-    case 414:
-      return isFromRouter(error, status) ? notFound() : brokenBody();
-    case 413:
-      return new ApiError('payload_too_large');
-    case 415:
-      return new ApiError('unsupported_media_type');
-    case 403:
-      return new ApiError('forbidden');
-    default:
-      return new ApiError('internal_error');
-  }
+  if (isFromRouter(error)) return notFound();
+  return BY_STATUS.get(statusOf(error))?.() ?? new ApiError('internal_error');
 }
+
+/** What Nest and Fastify throw of their own accord, by status. */
+const BY_STATUS: ReadonlyMap<number | null, () => ApiError> = new Map([
+  [400, brokenBody],
+  [403, () => new ApiError('forbidden')],
+  [404, notFound],
+  [413, () => new ApiError('payload_too_large')],
+  [415, () => new ApiError('unsupported_media_type')],
+]);
 
 /** A body that did not arrive as announced: its length differs, or the connection broke. */
 function brokenBody(): ApiError {
   return new ApiError('malformed_json', 'The body did not arrive as its headers announced it.');
 }
 
+/** A path that cannot be decoded, or with an id longer than any id, names nothing. */
 const ROUTER_ERRORS: ReadonlySet<unknown> = new Set(['FST_ERR_BAD_URL', 'FST_ERR_MAX_PARAM_LENGTH']);
 
-function isFromRouter(error: unknown, status: number): boolean {
-  return status === 404 || ROUTER_ERRORS.has(codeOf(error)) || ROUTER_ERRORS.has(codeOf(causeOf(error)));
+function isFromRouter(error: unknown): boolean {
+  return ROUTER_ERRORS.has(codeOf(error)) || ROUTER_ERRORS.has(codeOf(causeOf(error)));
 }
 
 function statusOf(error: unknown): number | null {

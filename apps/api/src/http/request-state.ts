@@ -13,7 +13,7 @@ export interface RequestState {
   /** The one parse of the body; null while there was none, or when the body is empty. */
   document: JsonDocument | null;
   /** The body as it came. */
-  bodyBytes: Buffer<ArrayBufferLike>;
+  bodyBytes: Buffer;
 }
 
 declare module 'fastify' {

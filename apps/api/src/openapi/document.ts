@@ -69,7 +69,7 @@ function jsonSchemaOf(
   schema: z.ZodType,
   io: 'input' | 'output',
 ): { schema: Schemas[string]; components: Schemas } {
-  const { $schema, $defs, ...root } = z.toJSONSchema(schema, {
+  const { $defs, ...root } = z.toJSONSchema(schema, {
     target: 'draft-2020-12',
     io,
     unrepresentable: 'any',
@@ -80,9 +80,11 @@ function jsonSchemaOf(
         delete jsonSchema.additionalProperties;
     },
   });
-  void $schema;
   const rewritten = JSON.parse(
-    JSON.stringify({ root, components: $defs ?? {} }).replaceAll('"#/$defs/', '"#/components/schemas/'),
+    JSON.stringify({ root: { ...root, $schema: undefined }, components: $defs ?? {} }).replaceAll(
+      '"#/$defs/',
+      '"#/components/schemas/',
+    ),
   ) as { root: Schemas[string]; components: Schemas };
   return { schema: rewritten.root, components: rewritten.components };
 }

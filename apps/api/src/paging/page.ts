@@ -40,7 +40,10 @@ export function pageOf<Row extends z.ZodType>(row: Row, id: string): z.ZodObject
     .meta({ id });
 }
 
-type PageShape<Row extends z.ZodType> = { data: z.ZodArray<Row>; next_cursor: z.ZodNullable<z.ZodString> };
+interface PageShape<Row extends z.ZodType> {
+  readonly data: z.ZodArray<Row>;
+  readonly next_cursor: z.ZodNullable<z.ZodString>;
+}
 
 /** What a list's statement is asked for. */
 export interface PageRequest {

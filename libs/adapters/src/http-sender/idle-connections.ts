@@ -1,20 +1,34 @@
-import type { Connection } from './connection.js';
-
 /** Enough for the bursts of one busy receiver; what one keeps beyond it is closed after its request. */
 const IDLE_PER_ORIGIN_MAX = 128;
 
 /** Bounds the file descriptors that wait for nothing, whatever the number of receivers. */
 const IDLE_MAX = 1_024;
 
+export interface PoolableConnection {
+  readonly origin: string;
+  readonly isOpen: boolean;
+  destroy(): void;
+}
+
+export interface IdleLimits {
+  readonly perOriginMax: number;
+  readonly max: number;
+}
+
 /**
  * Connections that wait for their next request. Only idle ones are counted and capped: a cap on those in use would
  * make requests queue, and the time in the queue would come off the deadline of a receiver that has done nothing,
  * perhaps because of another merchant's endpoint on the same host. How many are in use is the caller's concurrency.
  */
-export class IdleConnections {
+export class IdleConnections<Connection extends PoolableConnection> {
   readonly #byOrigin = new Map<string, Connection[]>();
   /** In the order in which they became idle. */
   readonly #all = new Set<Connection>();
+  readonly #limits: IdleLimits;
+
+  constructor(limits: IdleLimits = { perOriginMax: IDLE_PER_ORIGIN_MAX, max: IDLE_MAX }) {
+    this.#limits = limits;
+  }
 
   /** The one used last, which is the least likely to be closed by the receiver meanwhile. */
   take(origin: string): Connection | null {
@@ -28,12 +42,14 @@ export class IdleConnections {
 
   put(connection: Connection): void {
     if (!connection.isOpen) return;
-    const siblings = this.#byOrigin.get(connection.origin) ?? [];
-    if (siblings.length >= IDLE_PER_ORIGIN_MAX) {
+    const siblingCount = this.#byOrigin.get(connection.origin)?.length ?? 0;
+    if (siblingCount >= this.#limits.perOriginMax) {
       connection.destroy();
       return;
     }
-    if (this.#all.size >= IDLE_MAX) this.#destroyOldest();
+    if (this.#all.size >= this.#limits.max) this.#destroyOldest();
+    // Not before: the oldest may have been the last of the same origin.
+    const siblings = this.#byOrigin.get(connection.origin) ?? [];
     siblings.push(connection);
     this.#byOrigin.set(connection.origin, siblings);
     this.#all.add(connection);

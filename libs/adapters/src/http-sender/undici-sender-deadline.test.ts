@@ -79,8 +79,12 @@ describe('the deadline cuts', () => {
 
   test('a TLS handshake that hangs', async () => {
     const listener = await startSilentListener();
-    await expectCut(`https://127.0.0.1:${String(listener.port)}/`, 'the TLS handshake');
-    await listener.close();
+    try {
+      await expectCut(`https://127.0.0.1:${String(listener.port)}/`, 'the TLS handshake');
+      await listener.peerClosed;
+    } finally {
+      await listener.close();
+    }
   });
 
   test('a look-up that hangs, and connects to nothing when it is over', async () => {
@@ -95,8 +99,11 @@ describe('the deadline cuts', () => {
   // Only Linux leaves a connection unconfirmed when the backlog is full.
   (process.platform === 'linux' ? test : test.skip)('a connection that is never confirmed', async () => {
     const listener = await startUnacceptingListener();
-    await expectCut(`http://127.0.0.1:${String(listener.port)}/`, 'the connection');
-    await listener.close();
+    try {
+      await expectCut(`http://127.0.0.1:${String(listener.port)}/`, 'the connection');
+    } finally {
+      await listener.close();
+    }
   });
 });
 

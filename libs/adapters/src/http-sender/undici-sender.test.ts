@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globa
 import * as behaviour from '#testkit/receiver/behaviour.js';
 import { startReceiver, type Receiver } from '#testkit/receiver/receiver.js';
 import { TEST_CERTIFICATE } from '#testkit/receiver/test-certificate.js';
-import { inShort, SenderHarness } from './sender-harness.js';
+import { inShort, SenderHarness, type HarnessOptions } from './sender-harness.js';
 
 /*
  * Doubled: nothing but the resolver, where a test needs a name. Observed: what a real receiver recorded, and what
@@ -14,14 +14,21 @@ import { inShort, SenderHarness } from './sender-harness.js';
 
 let receiver: Receiver;
 let harness: SenderHarness;
+const harnesses: SenderHarness[] = [];
+
+function openHarness(options: HarnessOptions = {}): SenderHarness {
+  const opened = new SenderHarness(options);
+  harnesses.push(opened);
+  return opened;
+}
 
 beforeEach(async () => {
   receiver = await startReceiver();
-  harness = new SenderHarness();
+  harness = openHarness();
 });
 
 afterEach(async () => {
-  await harness.sender.close();
+  await Promise.all(harnesses.splice(0).map(({ sender }) => sender.close()));
   // A closed sender has no socket left; the receiver may hear of it a moment later.
   await receiver.waitForNoSockets(1_000);
   await receiver.close();
@@ -213,19 +220,17 @@ describe('names', () => {
     ['EAI_AGAIN', 'dns_error eai_again'],
     ['ETIMEOUT', 'dns_error etimeout'],
   ])('a look-up that ends with %s', async (code, expected) => {
-    const named = new SenderHarness({
+    const named = openHarness({
       lookup: () => Promise.reject(Object.assign(new Error(code), { code })),
     });
     const result = await named.send('http://receiver.test/');
     expect(inShort(result)).toBe(expected);
     expect(result.remoteAddress).toBeNull();
-    await named.sender.close();
   });
 
   test('a look-up without an answer', async () => {
-    const named = new SenderHarness({ lookup: () => Promise.resolve([]) });
+    const named = openHarness({ lookup: () => Promise.resolve([]) });
     expect(inShort(await named.send('http://receiver.test/'))).toBe('dns_error enodata');
-    await named.sender.close();
   });
 
   test('the system resolver is asked by default', async () => {
@@ -235,7 +240,7 @@ describe('names', () => {
   });
 
   test('the next address is tried when the first refuses', async () => {
-    const named = new SenderHarness({
+    const named = openHarness({
       lookup: () =>
         Promise.resolve([
           { address: '127.0.0.2', family: 4 },
@@ -245,7 +250,6 @@ describe('names', () => {
     const result = await named.send(receiver.url('/', 'receiver.test'));
     expect([inShort(result), result.remoteAddress]).toEqual(['response 200', '127.0.0.1']);
     expect(receiver.requests[0]?.headers.host).toBe(`receiver.test:${String(receiver.port)}`);
-    await named.sender.close();
   });
 });
 
@@ -351,7 +355,7 @@ describe('TLS', () => {
   });
 
   test('delivers where the certificate is trusted, and keeps the connection', async () => {
-    const trusting = new SenderHarness({ extraCaCertificates, lookup });
+    const trusting = openHarness({ extraCaCertificates, lookup });
     for (const host of ['127.0.0.1', 'receiver.test', 'receiver.test']) {
       expect(inShort(await trusting.send(tlsReceiver.url('/', host)))).toBe('response 200');
     }
@@ -361,14 +365,13 @@ describe('TLS', () => {
   });
 
   test('refuses the certificate of another name, every time', async () => {
-    const trusting = new SenderHarness({ extraCaCertificates, lookup });
+    const trusting = openHarness({ extraCaCertificates, lookup });
     for (let time = 0; time < 2; time += 1) {
       expect(inShort(await trusting.send(tlsReceiver.url('/', 'other.test')))).toBe(
         'tls_error err_tls_cert_altname_invalid',
       );
     }
     expect(tlsReceiver.requests).toHaveLength(0);
-    await trusting.sender.close();
   });
 
   test('with a receiver that speaks plain HTTP', async () => {
@@ -380,13 +383,15 @@ describe('TLS', () => {
 
   test('with a peer that closes during the handshake', async () => {
     const server = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const { port } = server.address() as AddressInfo;
-    expect(inShort(await harness.send(`https://127.0.0.1:${String(port)}/`))).toBe(
-      'connection_error econnreset',
-    );
-    server.close();
-    await once(server, 'close');
+    try {
+      await once(server, 'listening');
+      const { port } = server.address() as AddressInfo;
+      expect(inShort(await harness.send(`https://127.0.0.1:${String(port)}/`))).toBe(
+        'connection_error econnreset',
+      );
+    } finally {
+      server.close();
+    }
   });
 });
 

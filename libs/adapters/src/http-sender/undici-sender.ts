@@ -49,7 +49,7 @@ const REFUSAL_MESSAGES: Readonly<Record<UrlRefusal, string>> = {
 export class UndiciSender implements Sender {
   readonly #egress: EgressPolicy;
   readonly #opener: SocketOpener;
-  readonly #idle = new IdleConnections();
+  readonly #idle = new IdleConnections<Connection>();
   readonly #open = new Set<Connection>();
   #inFlight = 0;
   #closing: PromiseWithResolvers<void> | null = null;

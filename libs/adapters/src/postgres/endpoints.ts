@@ -222,11 +222,11 @@ export class EndpointRepository {
   }
 }
 
-/** The database's time, once the merchant of a live endpoint is locked; null when there is no such endpoint. */
+/** The database's time, once the merchant of a live endpoint is locked; null when there is no such endpoint, or its merchant is being erased. */
 async function lockMerchantOf(tx: Transaction, { id, merchantId }: EndpointRef): Promise<Date | null> {
   const [locked] = await tx.$queryRaw<{ now: Date }[]>`
     SELECT now() FROM merchants
-    WHERE id = (SELECT merchant_id FROM endpoints WHERE id = ${id}::uuid)
+    WHERE id = (SELECT merchant_id FROM endpoints WHERE id = ${id}::uuid) AND status = 'active'
       AND ${merchantId === undefined ? Prisma.sql`true` : Prisma.sql`id = ${merchantId}::uuid`}
     FOR NO KEY UPDATE`;
   if (locked === undefined) return null;

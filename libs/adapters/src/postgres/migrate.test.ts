@@ -117,7 +117,10 @@ describe('applyMigrations', () => {
     const error: unknown = await applyMigrations({ databaseUrl: url(), migrationsDir, log }).catch(
       (thrown: unknown) => thrown,
     );
-    expect(error).toMatchObject({ code: 'database_unreachable', message: expect.stringContaining(reason) as unknown });
+    expect(error).toMatchObject({
+      code: 'database_unreachable',
+      message: expect.stringContaining(reason) as unknown,
+    });
     expect((error as Error).message).not.toMatch(/\n|s3cret/);
   });
 

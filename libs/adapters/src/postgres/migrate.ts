@@ -26,7 +26,11 @@ const SERVER_VERSION_NUM_MIN = 150_000;
 const UNDEFINED_TABLE = '42P01';
 
 export type MigrationErrorCode =
-  'database_unreachable' | 'database_too_old' | 'database_newer' | 'migration_failed' | 'migrations_unreadable';
+  | 'database_unreachable'
+  | 'database_too_old'
+  | 'database_newer'
+  | 'migration_failed'
+  | 'migrations_unreadable';
 
 /** A migration run that did not happen or did not finish. `message` is one line, fit to be shown as it is. */
 export class MigrationError extends Error {
@@ -126,7 +130,9 @@ export async function migrationNames(migrationsDir: string): Promise<string[]> {
       .map((entry) => entry.name)
       .sort();
   } catch (cause) {
-    throw new MigrationError('migrations_unreadable', `Cannot read the migrations in ${migrationsDir}.`, { cause });
+    throw new MigrationError('migrations_unreadable', `Cannot read the migrations in ${migrationsDir}.`, {
+      cause,
+    });
   }
 }
 
@@ -138,7 +144,10 @@ export function ownMigrationsDir(): string {
   for (let directory = dirname(fileURLToPath(import.meta.url)); ; directory = dirname(directory)) {
     if (existsSync(join(directory, 'package.json'))) return join(directory, 'prisma', 'migrations');
     if (directory === dirname(directory)) {
-      throw new MigrationError('migrations_unreadable', 'Cannot find prisma/migrations: no package.json above this build.');
+      throw new MigrationError(
+        'migrations_unreadable',
+        'Cannot find prisma/migrations: no package.json above this build.',
+      );
     }
   }
 }
@@ -158,7 +167,8 @@ async function finishedMigrations(query: (sql: string) => Promise<unknown>): Pro
 }
 
 function namesOf(result: unknown, column: string): string[] {
-  if (!Array.isArray(result)) throw new TypeError('schemaState: the query function must return an array of rows');
+  if (!Array.isArray(result))
+    throw new TypeError('schemaState: the query function must return an array of rows');
   return result
     .map((row: unknown) => (row as Record<string, unknown>)[column])
     .filter((value) => typeof value === 'string');
@@ -202,9 +212,13 @@ async function connect(databaseUrl: string): Promise<pg.Client> {
     await client.connect();
     return client;
   } catch (cause) {
-    throw new MigrationError('database_unreachable', `Cannot connect to PostgreSQL at ${where}: ${oneLine(cause)}`, {
-      cause,
-    });
+    throw new MigrationError(
+      'database_unreachable',
+      `Cannot connect to PostgreSQL at ${where}: ${oneLine(cause)}`,
+      {
+        cause,
+      },
+    );
   }
 }
 
@@ -249,7 +263,9 @@ async function runEngine(
     const failed = await unfinishedMigrations(client);
     const name = failed.length > 0 ? `Migration ${failed.join(', ')} failed` : 'The migration failed';
     const sqlError = adapter.lastScriptError ?? cause;
-    throw new MigrationError('migration_failed', `${name} and was rolled back: ${oneLine(sqlError)}`, { cause: sqlError });
+    throw new MigrationError('migration_failed', `${name} and was rolled back: ${oneLine(sqlError)}`, {
+      cause: sqlError,
+    });
   } finally {
     engine?.free();
     await adapter.end();
@@ -369,9 +385,12 @@ let engineModule: Promise<typeof schemaEngine> | undefined;
 /** The package's own entry imports its .wasm file as an ES module, which Node does only behind a flag. */
 async function loadEngineModule(): Promise<typeof schemaEngine> {
   const glue = createRequire(import.meta.url).resolve('@prisma/schema-engine-wasm/schema_engine_bg');
-  const { instance } = await WebAssembly.instantiate(await readFile(join(dirname(glue), 'schema_engine_bg.wasm')), {
-    './schema_engine_bg.js': withTimersThatLetGo(schemaEngine),
-  });
+  const { instance } = await WebAssembly.instantiate(
+    await readFile(join(dirname(glue), 'schema_engine_bg.wasm')),
+    {
+      './schema_engine_bg.js': withTimersThatLetGo(schemaEngine),
+    },
+  );
   schemaEngine.__wbg_set_wasm(instance.exports);
   instance.exports.__wbindgen_start();
   return schemaEngine;
@@ -396,7 +415,11 @@ async function newSchemaEngine(adapter: WholeScriptAdapter): Promise<SchemaEngin
   engineModule ??= loadEngineModule();
   const { SchemaEngine } = await engineModule;
   const ignoreEngineLog = (): void => undefined;
-  return SchemaEngine.new({ datamodels: undefined }, ignoreEngineLog, bindMigrationAwareSqlAdapterFactory(adapter));
+  return SchemaEngine.new(
+    { datamodels: undefined },
+    ignoreEngineLog,
+    bindMigrationAwareSqlAdapterFactory(adapter),
+  );
 }
 
 /** What went wrong, without line breaks. A failed connect to several addresses has its reasons in `errors` only. */
@@ -405,6 +428,7 @@ function oneLine(error: unknown): string {
     return error.errors.map((each: unknown) => oneLine(each)).join('; ');
   }
   const text = error instanceof Error ? error.message : String(error);
-  const detail = error instanceof pg.DatabaseError && error.code !== undefined ? ` (SQLSTATE ${error.code})` : '';
+  const detail =
+    error instanceof pg.DatabaseError && error.code !== undefined ? ` (SQLSTATE ${error.code})` : '';
   return `${text.replaceAll(/\s*\n\s*/g, ' ').trim()}${detail}`;
 }

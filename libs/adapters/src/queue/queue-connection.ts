@@ -63,14 +63,8 @@ function postgresConnection(databaseUrl: string): QueueConnection {
 }
 
 /** Makes or updates BullMQ's own tables; done with every migration, so that either backend can be chosen later. */
-export async function migrateQueueTables(databaseUrl: string): Promise<void> {
-  const client = new pg.Client({ connectionString: databaseUrl });
-  await client.connect();
-  try {
-    await runMigrations(client, QUEUE_SCHEMA);
-  } finally {
-    await client.end();
-  }
+export async function migrateQueueTables(client: pg.Client): Promise<void> {
+  await runMigrations(client, QUEUE_SCHEMA);
 }
 
 /** A queue to add to. Its errors reach whoever adds; the connection's own are not worth a line each. */

@@ -46,6 +46,9 @@ export async function startReceiver(options: ReceiverOptions = {}): Promise<Rece
   return receiver;
 }
 
+/** Sockets that were cut close within a turn of the event loop; this only bounds a mistake. */
+const CLOSE_TIMEOUT_MS = 5_000;
+
 interface Waiter {
   readonly isMet: () => boolean;
   readonly resolve: () => void;
@@ -151,6 +154,7 @@ export class Receiver {
     });
     this.dropConnections();
     await closed;
+    await this.waitForNoSockets(CLOSE_TIMEOUT_MS);
   }
 
   #track(socket: Socket): void {

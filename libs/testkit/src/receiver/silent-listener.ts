@@ -4,26 +4,34 @@ import { Worker } from 'node:worker_threads';
 
 export interface SilentListener {
   readonly port: number;
-  readonly openSocketCount: number;
+  /** Resolves when the first peer has closed its connection. */
+  readonly peerClosed: Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface UnacceptingListener {
+  readonly port: number;
   close(): Promise<void>;
 }
 
 /** Accepts TCP connections on 127.0.0.1, reads, and never says a byte: a TLS handshake with it hangs. */
 export async function startSilentListener(): Promise<SilentListener> {
   const sockets = new Set<Socket>();
+  const { promise: peerClosed, resolve } = Promise.withResolvers<void>();
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on('error', () => undefined);
-    socket.once('close', () => sockets.delete(socket));
+    socket.once('close', () => {
+      sockets.delete(socket);
+      resolve();
+    });
     socket.resume();
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return {
     port: (server.address() as AddressInfo).port,
-    get openSocketCount() {
-      return sockets.size;
-    },
+    peerClosed,
     async close() {
       for (const socket of sockets) socket.destroy();
       server.close();
@@ -50,7 +58,7 @@ const BACKLOG_FILLERS = 8;
  * Listens on 127.0.0.1 and never accepts; its backlog is full, so that on Linux a further connection hangs
  * unconfirmed.
  */
-export async function startUnacceptingListener(): Promise<SilentListener> {
+export async function startUnacceptingListener(): Promise<UnacceptingListener> {
   const blocked = new SharedArrayBuffer(4);
   const worker = new Worker(BLOCKED_LISTENER, { eval: true, workerData: blocked });
   const [port] = (await once(worker, 'message')) as [number];
@@ -62,7 +70,6 @@ export async function startUnacceptingListener(): Promise<SilentListener> {
   await once(fillers[0] ?? worker, 'connect');
   return {
     port,
-    openSocketCount: 0,
     async close() {
       for (const socket of fillers) socket.destroy();
       Atomics.store(new Int32Array(blocked), 0, 1);

@@ -108,7 +108,8 @@ async function initialise(cluster: Cluster): Promise<void> {
     ],
     { account: cluster.account, cwd: cluster.directory },
   );
-  if (code !== 0) throw new StartupError(`PostgreSQL could not make ${cluster.directory}: ${failureIn(output)}`);
+  if (code !== 0)
+    throw new StartupError(`PostgreSQL could not make ${cluster.directory}: ${failureIn(output)}`);
 }
 
 /** One statement a line, without a semicolon, as the single-user backend reads them. It needs no authentication. */

@@ -1,5 +1,16 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, copyFile, lstat, mkdir, readdir, readFile, readlink, rename, rm, symlink } from 'node:fs/promises';
+import {
+  chmod,
+  copyFile,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  rename,
+  rm,
+  symlink,
+} from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { runAs } from './run-as.js';
@@ -61,9 +72,12 @@ async function installedServer(): Promise<InstalledServer> {
     const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { version: string };
     return { directory: join(root, 'native'), platform, version: manifest.version };
   } catch (cause) {
-    throw new StartupError(`There is no embedded PostgreSQL for ${platform} in this installation: set DATABASE_URL.`, {
-      cause,
-    });
+    throw new StartupError(
+      `There is no embedded PostgreSQL for ${platform} in this installation: set DATABASE_URL.`,
+      {
+        cause,
+      },
+    );
   }
 }
 
@@ -76,13 +90,21 @@ function binariesIn(directory: string, version: string): ServerBinaries {
 }
 
 function unusable(problem: string): StartupError {
-  return new StartupError(`The embedded PostgreSQL does not run on this machine (${problem}): set DATABASE_URL.`);
+  return new StartupError(
+    `The embedded PostgreSQL does not run on this machine (${problem}): set DATABASE_URL.`,
+  );
 }
 
 /** Tried rather than derived from modes: mounts, ACLs and a missing libc count too. */
-async function whyNotRunnable(directory: string, account: ServerAccount | undefined): Promise<string | undefined> {
+async function whyNotRunnable(
+  directory: string,
+  account: ServerAccount | undefined,
+): Promise<string | undefined> {
   try {
-    const { code, output } = await runAs(join(directory, 'bin', 'postgres'), ['--version'], { account, cwd: '/' });
+    const { code, output } = await runAs(join(directory, 'bin', 'postgres'), ['--version'], {
+      account,
+      cwd: '/',
+    });
     return code === 0 ? undefined : (output.trim().split('\n')[0] ?? '');
   } catch (error) {
     return String(error);

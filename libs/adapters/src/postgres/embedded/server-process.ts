@@ -112,11 +112,16 @@ export async function endLeftovers(cluster: Cluster, log: (line: string) => void
   }
   if (recorded !== undefined && left.includes(recorded)) {
     log(`stopping the PostgreSQL that an earlier run left behind (pid ${String(recorded)})`);
-    await endServer(recorded, pollUntil(async () => !(await isLeft(cluster, recorded))));
+    await endServer(
+      recorded,
+      pollUntil(async () => !(await isLeft(cluster, recorded))),
+    );
   }
   const gone = pollUntil(async () => (await serverProcesses(cluster, recorded)).length === 0);
   if (!(await settlesWithin(gone, LEFTOVER_TIMEOUT_MS))) {
-    throw new StartupError(`A PostgreSQL process of ${cluster.directory} does not end: see its processes with ps.`);
+    throw new StartupError(
+      `A PostgreSQL process of ${cluster.directory} does not end: see its processes with ps.`,
+    );
   }
 }
 
@@ -141,7 +146,9 @@ async function waitUntilReady(
     if (recorded?.pid === server.pid && recorded.status === 'ready') return;
     if (performance.now() > deadline) {
       await server.stop();
-      throw new StartupError(`PostgreSQL on ${cluster.directory} was not ready within ${String(READY_TIMEOUT_MS / 1000)} s.`);
+      throw new StartupError(
+        `PostgreSQL on ${cluster.directory} was not ready within ${String(READY_TIMEOUT_MS / 1000)} s.`,
+      );
     }
     await delay(POLL_MS);
   }

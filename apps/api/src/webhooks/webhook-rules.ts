@@ -1,0 +1,135 @@
+import {
+  effectiveEndpoint,
+  type CustomHeader,
+  type EndpointRecord,
+} from '#adapters/postgres/endpoints-record.js';
+import type { EndpointChanges, NewEndpoint } from '#adapters/postgres/endpoints.js';
+import type { Dialect } from '#domain/dialects.js';
+import { RETRY_PRESETS } from '#domain/retry-schedule.js';
+import { secretProblem } from '#domain/secret.js';
+import type { SignatureSpec } from '#domain/signature.js';
+import { invalidRequest, type InputProblem } from '../http/api-error.js';
+import { headerCollisions, HIDDEN_VALUE, signatureProblems } from './custom-headers.js';
+import type { WebhookCreate, WebhookUpdate } from './webhook.schema.js';
+
+/**
+ * The rules of a webhook that no field can be judged by alone, because they depend on the merchant's dialect, on the
+ * brand of our headers, or on what the webhook was before.
+ */
+
+/** @throws {ApiError} 422 for a secret, a signature or a header that does not go with the rest */
+export function newEndpoint(
+  input: WebhookCreate,
+  context: { readonly merchantDialect: Dialect; readonly secret: string; readonly headerPrefix: string },
+): NewEndpoint {
+  const { merchantDialect, secret, headerPrefix } = context;
+  const overrides = {
+    dialect: input.dialect,
+    payloadFormat: input.payload_format,
+    signatures: input.signatures,
+    retryScheduleSeconds: retryScheduleOf(input) ?? null,
+  };
+  const { signatures } = effectiveEndpoint(overrides, merchantDialect);
+  const problem = secretProblem(secret, signatures);
+  refuse([
+    ...(problem === null ? [] : [{ path: 'secret', message: problem }]),
+    ...signatureProblems(signatures, headerPrefix),
+    ...headerCollisions(input.headers, signatures, headerPrefix),
+  ]);
+  return {
+    url: input.url,
+    events: input.events,
+    description: input.description,
+    overrides,
+    timeoutMs: input.timeout_ms,
+    headers: input.headers,
+    metadata: input.metadata,
+    secret,
+  };
+}
+
+/** @throws {ApiError} 422 for a change that does not go with what the webhook is */
+export function endpointChanges(
+  input: WebhookUpdate,
+  current: EndpointRecord,
+  context: { readonly secrets: readonly string[]; readonly headerPrefix: string },
+): EndpointChanges {
+  const { secrets, headerPrefix } = context;
+  const changed = withoutUndefined({
+    dialect: input.dialect,
+    payloadFormat: input.payload_format,
+    signatures: input.signatures,
+    retryScheduleSeconds: retryScheduleOf(input),
+  });
+  const before = effectiveEndpoint(current.overrides, current.merchantDialect);
+  const after = effectiveEndpoint({ ...current.overrides, ...changed }, current.merchantDialect);
+  const headers = input.headers && keptHeaders(input.headers, current.headers);
+  const signaturesChange = changed.signatures !== undefined || changed.dialect !== undefined;
+  refuse([
+    ...(headers?.problems ?? []),
+    ...(signaturesChange ? secretProblems(secrets, before.signatures, after.signatures) : []),
+    ...(signaturesChange ? signatureProblems(after.signatures, headerPrefix) : []),
+    ...(signaturesChange || headers
+      ? headerCollisions(headers?.headers ?? current.headers, after.signatures, headerPrefix)
+      : []),
+  ]);
+  return withoutUndefined({
+    url: input.url,
+    events: input.events,
+    description: input.description,
+    overrides: Object.keys(changed).length === 0 ? undefined : changed,
+    timeoutMs: input.timeout_ms,
+    headers: headers?.headers,
+    metadata: input.metadata,
+    status: input.status,
+  });
+}
+
+function retryScheduleOf({
+  retry_preset: preset,
+  retry_schedule_seconds: schedule,
+}: Pick<WebhookUpdate, 'retry_preset' | 'retry_schedule_seconds'>): readonly number[] | null | undefined {
+  return preset === undefined ? schedule : RETRY_PRESETS[preset];
+}
+
+/** A secret that is there already is only in the way where the new signatures ask more of it than the old. */
+function secretProblems(
+  secrets: readonly string[],
+  before: readonly SignatureSpec[],
+  after: readonly SignatureSpec[],
+): InputProblem[] {
+  const unfit = secrets.some(
+    (secret) => secretProblem(secret, before) === null && secretProblem(secret, after) !== null,
+  );
+  if (!unfit) return [];
+  const message = 'cannot sign with the secret that the webhook has: rotate it first';
+  return [{ path: 'signatures', message }];
+}
+
+function keptHeaders(
+  given: readonly CustomHeader[],
+  before: readonly CustomHeader[],
+): { readonly headers: readonly CustomHeader[]; readonly problems: readonly InputProblem[] } {
+  const values = new Map(before.map(([name, value]) => [name.toLowerCase(), value]));
+  const problems: InputProblem[] = [];
+  const headers = given.map(([name, value]): CustomHeader => {
+    if (value !== HIDDEN_VALUE) return [name, value];
+    const kept = values.get(name.toLowerCase());
+    if (kept === undefined)
+      problems.push({ path: `headers.${name}`, message: 'has no value that could be kept' });
+    return [name, kept ?? ''];
+  });
+  return { headers, problems };
+}
+
+function refuse(problems: readonly InputProblem[]): void {
+  const [first, ...rest] = problems;
+  if (first !== undefined) throw invalidRequest([first, ...rest]);
+}
+
+function withoutUndefined<Value extends object>(
+  value: Value,
+): { [Key in keyof Value]?: Exclude<Value[Key], undefined> } {
+  const entries = Object.entries(value).filter(([, member]) => member !== undefined);
+  return Object.fromEntries(entries) as { [Key in keyof Value]?: Exclude<Value[Key], undefined> };
+}

@@ -1,0 +1,108 @@
+import { NestFactory } from '@nestjs/core';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { ApiModule, type ApiOptions } from '#api/api.module.js';
+import { installPlatformKey } from '#api/auth/install-keys.js';
+import { createAdapter, prepareApi } from '#api/create-api.js';
+import { UndiciSender } from '#adapters/http-sender/undici-sender.js';
+import type { Configuration, ServiceConfiguration } from '#config/environment.js';
+import { type Foundation, layFoundation } from '#foundation/foundation.js';
+import { migrateDatabase } from '#foundation/migrate-database.js';
+import { type Logger, nestLogger } from '#observability/logger.js';
+import { queueCheck } from '#worker/readiness-checks.js';
+import { WorkerModule } from '#worker/worker.module.js';
+import { startEmbeddedPostgres } from './embedded-postgres.js';
+import { generatedKeys } from './generated-keys.js';
+import { assertPortFree } from './port.js';
+import { withGeneratedKeys } from './service-configuration.js';
+import { welcome } from './welcome.js';
+
+export interface Standalone {
+  readonly url: string;
+  /** Settles what is in flight, then stops PostgreSQL, last of all. */
+  stop(): Promise<void>;
+}
+
+/** What has to be undone, in the order in which it was done. */
+class Undo {
+  private readonly steps: (() => Promise<void> | void)[] = [];
+
+  add(step: () => Promise<void> | void): void {
+    this.steps.push(step);
+  }
+
+  async all(): Promise<void> {
+    for (let step = this.steps.pop(); step !== undefined; step = this.steps.pop()) await step();
+  }
+}
+
+/**
+ * API and worker in one process, on a PostgreSQL of its own unless `DATABASE_URL` names one.
+ *
+ * @param say takes lines for a person at a terminal
+ * @throws {StartupError} and others, with one line for the person; nothing is left running then
+ */
+export async function startStandalone(
+  configuration: Configuration,
+  logger: Logger,
+  say: (line: string) => void,
+): Promise<Standalone> {
+  const undo = new Undo();
+  try {
+    // Before anything else is touched: the mistake that is made most often.
+    await assertPortFree(configuration);
+    const keys = await generatedKeys(configuration.dataDir);
+    const service = withGeneratedKeys(configuration, keys, await databaseUrlOf(configuration, undo, say));
+    await migrateDatabase(service.databaseUrl, (line) => logger.info(line));
+    const foundation = await layFoundation(service, logger);
+    undo.add(() => foundation.close());
+    await installPlatformKey(foundation.database, service.platformKey, foundation.ids);
+    const app = await startApp(service, foundation, undo);
+    const url = await app.getUrl();
+    say(welcome({ url, configuration, keys }));
+    return { url, stop: () => undo.all() };
+  } catch (error) {
+    await undo.all();
+    throw error;
+  }
+}
+
+async function databaseUrlOf(
+  configuration: Configuration,
+  undo: Undo,
+  say: (line: string) => void,
+): Promise<string> {
+  if (configuration.databaseUrl !== null) return configuration.databaseUrl;
+  const postgres = await startEmbeddedPostgres({ dataDir: configuration.dataDir, log: say });
+  undo.add(() => postgres.stop());
+  return postgres.databaseUrl;
+}
+
+async function startApp(
+  service: ServiceConfiguration,
+  foundation: Foundation,
+  undo: Undo,
+): Promise<NestFastifyApplication> {
+  const sender = new UndiciSender({ egress: foundation.egressPolicy });
+  undo.add(() => sender.close());
+  const queue = queueCheck(service.redisUrl, foundation.logger);
+  undo.add(queue.close);
+  const api: ApiOptions = {
+    ...foundation,
+    databaseClock: foundation.clock,
+    idMaker: foundation.ids,
+    cursorSecret: service.encryptionKeys[0].key,
+    headerPrefix: service.headerPrefix,
+    readinessChecks: [foundation.databaseCheck, queue.check],
+  };
+  const app = await NestFactory.create<NestFastifyApplication>(
+    { module: StandaloneRoot, imports: [ApiModule.register(api), WorkerModule.register({ ...foundation, sender })] },
+    createAdapter(api),
+    { logger: nestLogger(foundation.logger), bodyParser: false, abortOnError: false },
+  );
+  undo.add(() => app.close());
+  await prepareApi(app, api);
+  await app.listen({ port: service.port, host: service.host });
+  return app;
+}
+
+class StandaloneRoot {}
