@@ -101,11 +101,11 @@ export default {
     {
       name: 'config-only-in-roots',
       comment:
-        'A main.ts, a root module or the foundation that they stand on reads configuration and passes values in.',
+        'What puts a process together reads configuration and passes values in; standalone does nothing else.',
       severity: 'error',
       from: {
         path: '^(apps|libs)/',
-        pathNot: [TEST_CODE, PROGRAMS, ROOT_MODULES, '^libs/(config|foundation)/'],
+        pathNot: [TEST_CODE, PROGRAMS, ROOT_MODULES, '^libs/(config|foundation)/', '^apps/standalone/'],
       },
       to: { path: '^libs/config/' },
     },

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 // Packages are empty stand-ins, since only their names matter. The repository itself is not cruised here; verify does it.
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const CONFIGURATION = join(ROOT, '.dependency-cruiser.mjs');
 const CRUISER = join(ROOT, 'node_modules', 'dependency-cruiser', 'bin', 'dependency-cruiser.mjs');
 
 type Tree = Readonly<Record<string, string>>;
@@ -199,7 +200,7 @@ describe('a tree that breaks them all', () => {
 });
 
 test('every rule has a tree that breaks it', async () => {
-  const { default: config } = (await import('../.dependency-cruiser.mjs')) as {
+  const { default: config } = (await import(CONFIGURATION)) as {
     default: { readonly forbidden: readonly { readonly name: string }[] };
   };
   const rules = config.forbidden.map(({ name }) => name);

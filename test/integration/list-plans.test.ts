@@ -8,11 +8,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { connectDatabase, type Database } from '#adapters/postgres/database.js';
 import { withDetails } from '#adapters/postgres/delivery-log.js';
-import {
-  DAY_ONE_MS,
-  DAY_TWO_MS,
-  testIds,
-} from '#adapters/postgres/delivery-log-fixtures.js';
+import { DAY_ONE_MS, DAY_TWO_MS, testIds } from '#adapters/postgres/delivery-log-fixtures.js';
 import { type DeliveryFilter, deliveryPage } from '#adapters/postgres/delivery-log-page.js';
 import { Prisma } from '#adapters/postgres/generated/client.js';
 import { ensurePartitions } from '#adapters/postgres/partitions.js';
@@ -21,7 +17,13 @@ import { createTestDatabase, type TestDatabase } from '#testkit/postgres.js';
 const MERCHANTS = 200;
 const ENDPOINTS_PER_MERCHANT = 2;
 const DELIVERIES_PER_DAY = 10_000;
-const EVENT_TYPES = ['payment.success', 'payment.failed', 'refund.processed', 'transfer.success', 'payout.sent'];
+const EVENT_TYPES = [
+  'payment.success',
+  'payment.failed',
+  'refund.processed',
+  'transfer.success',
+  'payout.sent',
+];
 /** Few, as a page is of a real log: the planner weighs it against the rows that fit. */
 const PAGE_ROWS = 10;
 /** What the planner believes to be about a page it may fetch whole and sort; its belief is only so good. */
@@ -30,7 +32,11 @@ const HOUR_MS = 3_600_000;
 
 let testDatabase: TestDatabase;
 let db: Database;
-const scopes: Record<'endpoint' | 'merchant' | 'platform', DeliveryFilter> = { endpoint: {}, merchant: {}, platform: {} };
+const scopes: Record<'endpoint' | 'merchant' | 'platform', DeliveryFilter> = {
+  endpoint: {},
+  merchant: {},
+  platform: {},
+};
 let eventId: string;
 let middleId: string;
 
@@ -62,7 +68,10 @@ afterAll(async () => {
 });
 
 /** A day as a healthy platform has it: nearly all delivered at once, few failed, few still open. */
-async function fillDay(dayMs: number, endpoints: readonly { merchantId: string; endpointId: string }[]): Promise<void> {
+async function fillDay(
+  dayMs: number,
+  endpoints: readonly { merchantId: string; endpointId: string }[],
+): Promise<void> {
   const rows = Array.from({ length: DELIVERIES_PER_DAY }, (_, n) => {
     const ms = dayMs + Math.floor((n / DELIVERIES_PER_DAY) * 24 * HOUR_MS);
     const endpoint = endpoints[(n * 7) % endpoints.length];
@@ -144,13 +153,17 @@ function isLog(node: PlanNode): boolean {
 
 /** Days of the log's partitions that a plan names, whether they were looked at in the end or not. */
 function days(plan: readonly PlanNode[]): string[] {
-  const names = plan.filter((node) => node['Relation Name']?.startsWith('deliveries')).map((node) => node['Relation Name']);
+  const names = plan
+    .filter((node) => node['Relation Name']?.startsWith('deliveries'))
+    .map((node) => node['Relation Name']);
   return [...new Set(names.map((name) => /\d{8}/.exec(name ?? '')?.[0] ?? ''))].sort();
 }
 
 function expectNoScan(plan: readonly PlanNode[]): void {
   expect(plan.filter((node) => isLog(node) && node['Node Type'] === 'Seq Scan')).toEqual([]);
-  const sorted = plan.filter((node) => node['Node Type'].includes('Sort')).flatMap((node) => node.Plans ?? []);
+  const sorted = plan
+    .filter((node) => node['Node Type'].includes('Sort'))
+    .flatMap((node) => node.Plans ?? []);
   expect(sorted.filter((node) => node['Actual Rows'] > SORTED_ROWS_MAX)).toEqual([]);
   const read = plan.filter((node) => isLog(node) && node['Node Type'].includes('Index'));
   expect(read.length).toBeGreaterThan(0);
@@ -218,10 +231,9 @@ describe('partitions', () => {
   test('outside of a range of time are not in the plan', async () => {
     const dayTwo = { createdAfterMs: DAY_TWO_MS + HOUR_MS, createdBeforeMs: DAY_TWO_MS + 2 * HOUR_MS };
     expect(days(await explain(dayTwo))).toEqual(['20260302']);
-    expect(days(await explain({ createdAfterMs: DAY_TWO_MS - HOUR_MS, createdBeforeMs: DAY_TWO_MS + 1 }))).toEqual([
-      '20260301',
-      '20260302',
-    ]);
+    expect(
+      days(await explain({ createdAfterMs: DAY_TWO_MS - HOUR_MS, createdBeforeMs: DAY_TWO_MS + 1 })),
+    ).toEqual(['20260301', '20260302']);
     expect(days(await explain({ ...dayTwo, ...scopes.merchant, status: 'failed' }))).toEqual(['20260302']);
     expect(days(await explain({ ...dayTwo, status: 'pending' }))).toEqual(['20260302']);
   });

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import type { InjectOptions } from 'fastify';
 import type { DestinationStream } from 'pino';
 import { createAddressPolicy } from '#adapters/http-sender/address-policy.js';
 import { EgressPolicy } from '#adapters/http-sender/egress-policy.js';
@@ -8,6 +7,7 @@ import { connectDatabase, type Database } from '#adapters/postgres/database.js';
 import { learnClock } from '#adapters/postgres/learn-clock.js';
 import { migrationNames, ownMigrationsDir } from '#adapters/postgres/migrate.js';
 import { ensurePartitions } from '#adapters/postgres/partitions.js';
+import { databaseProblem } from '#adapters/postgres/readiness.js';
 import { AesGcmSecretBox } from '#adapters/secrets/aes-gcm-secret-box.js';
 import { generateApiKey } from '#adapters/secrets/api-key-text.js';
 import { IdMaker } from '#domain/ids.js';
@@ -15,9 +15,8 @@ import { createLogger } from '#observability/logger.js';
 import { createMetrics } from '#observability/metrics.js';
 import { DatabaseClock } from '#pipeline/database-clock.js';
 import type { ApiOptions } from './api.module.js';
-import { installKeys } from './auth/install-keys.js';
+import { installPlatformKey } from './auth/install-keys.js';
 import { createApi } from './create-api.js';
-import { databaseCheck } from './health/database-check.js';
 import type { ErrorBody } from './http/error-answer.js';
 
 /** One for all instances of a test file, as the processes of one installation share theirs. */
@@ -67,7 +66,8 @@ export async function startApi(options: ApiUnderTestOptions): Promise<ApiUnderTe
   await learnClock(database, databaseClock);
   await ensurePartitions(database, databaseClock.nowMs());
   const idMaker = new IdMaker(() => databaseClock.nowMs(), randomBytes);
-  await installKeys(database, { encryptionKeys: [ENCRYPTION_KEY], platformKey }, idMaker);
+  await installPlatformKey(database, platformKey, idMaker);
+  const migrations = await migrationNames(ownMigrationsDir());
   const app = await createApi({
     database,
     databaseClock,
@@ -85,7 +85,9 @@ export async function startApi(options: ApiUnderTestOptions): Promise<ApiUnderTe
       logTo ? { level: 'debug', name: 'api', destination: logTo } : { level: 'silent', name: 'api' },
     ),
     metrics: createMetrics(),
-    readinessChecks: [databaseCheck(database, databaseClock, await migrationNames(ownMigrationsDir()))],
+    readinessChecks: [
+      { name: 'database', problem: () => databaseProblem(database, migrations, databaseClock.nowMs()) },
+    ],
     version: '0.0.0-test',
     ...options.overrides,
   });
@@ -104,7 +106,7 @@ class RunningApi implements ApiUnderTest {
     const { key = this.platformKey, body, headers } = call;
     const isRaw = typeof body === 'string' || Buffer.isBuffer(body);
     const response = await this.app.inject({
-      method: method as NonNullable<InjectOptions['method']>,
+      method,
       url,
       headers: {
         ...(key === null ? {} : { authorization: `Bearer ${key}` }),

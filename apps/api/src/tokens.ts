@@ -18,5 +18,5 @@ export const HEADER_PREFIX = Symbol('HEADER_PREFIX');
 export const LOGGER = Symbol('LOGGER');
 /** `Registry` of prom-client */
 export const METRICS = Symbol('METRICS');
-/** `readonly ReadinessCheck[]` of #api/health/readiness.js */
+/** `readonly ReadinessCheck[]` of #observability/readiness.js */
 export const READINESS_CHECKS = Symbol('READINESS_CHECKS');

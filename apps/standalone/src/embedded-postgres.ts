@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import {
   type Cluster,
   EMBEDDED_DATABASE,
@@ -21,6 +20,7 @@ import { StartupError } from '#adapters/postgres/embedded/startup-error.js';
 import { openDataDirectory } from './data-directory.js';
 import { lockDataDirectory } from './data-directory-lock.js';
 import { readOrMakePrivateFile } from './private-file.js';
+import { ServerSupervisor } from './server-supervisor.js';
 
 export { StartupError };
 
@@ -29,9 +29,6 @@ const PASSWORD_RANDOM_BYTES = 24;
 
 /** A port can be taken between finding it free and the server's binding it; three times in a row it is something else. */
 const PORT_TRIES = 3;
-
-/** Waits before a server that ended by itself is started again; the last one repeats. */
-const RESTART_WAITS_MS = [0, 500, 2_000, 10_000];
 
 const SETTINGS: ServerSettings = {
   // A 202 is a promise that the event survives a power cut. These are the defaults, and they must stay so.
@@ -93,7 +90,7 @@ export async function startEmbeddedPostgres(options: {
       await endLeftovers(cluster, options.log);
       return launch(port);
     };
-    const supervisor = new Supervisor(server, relaunch, options.log);
+    const supervisor = new ServerSupervisor(server, relaunch, options.log);
     return {
       databaseUrl: `postgresql://${EMBEDDED_ROLE}:${password}@127.0.0.1:${String(port)}/${EMBEDDED_DATABASE}`,
       stop: async () => {
@@ -136,61 +133,6 @@ async function startOnFreePort(
       return { server: await launch(port), port };
     } catch (error) {
       if (attempt === PORT_TRIES || !(await isLoopbackPortTaken(port))) throw error;
-    }
-  }
-}
-
-/** Keeps a server running until it is told to stop. */
-class Supervisor {
-  readonly #launch: () => Promise<RunningServer>;
-  readonly #log: (line: string) => void;
-  readonly #stopping = new AbortController();
-  readonly #watching: Promise<void>;
-  #server: RunningServer;
-
-  constructor(server: RunningServer, launch: () => Promise<RunningServer>, log: (line: string) => void) {
-    this.#server = server;
-    this.#launch = launch;
-    this.#log = log;
-    this.#watching = this.#watch();
-    process.on('exit', this.#onProcessExit);
-  }
-
-  async stop(): Promise<void> {
-    this.#stopping.abort();
-    await this.#server.stop();
-    // A server that was just being started again is stopped by the watch itself.
-    await this.#watching;
-    process.off('exit', this.#onProcessExit);
-  }
-
-  /** `process.exit` without stop(): the server ends by itself a moment later. */
-  readonly #onProcessExit = (): void => {
-    try {
-      process.kill(this.#server.pid, 'SIGINT');
-    } catch {
-      // It has ended already.
-    }
-  };
-
-  async #watch(): Promise<void> {
-    const { signal } = this.#stopping;
-    for (;;) {
-      await this.#server.exited;
-      for (let failures = 0; ; failures += 1) {
-        if (signal.aborted) return;
-        this.#log('the embedded PostgreSQL ended by itself: starting it again');
-        const waitMs = RESTART_WAITS_MS[Math.min(failures, RESTART_WAITS_MS.length - 1)] ?? 0;
-        await delay(waitMs, undefined, { signal }).catch(() => undefined);
-        if (signal.aborted) return;
-        try {
-          this.#server = await this.#launch();
-          break;
-        } catch (error) {
-          this.#log((error as Error).message);
-        }
-      }
-      if (signal.aborted) await this.#server.stop();
     }
   }
 }

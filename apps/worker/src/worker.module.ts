@@ -1,6 +1,6 @@
 import { BullModule } from '@nestjs/bullmq';
 import { type BeforeApplicationShutdown, type DynamicModule, Inject, Injectable, Module } from '@nestjs/common';
-import type { QueueConnection } from '#adapters/queue/queue-connection.js';
+import { QUEUE_OF_LANE, type QueueConnection } from '#adapters/queue/queue-connection.js';
 import { createDeliveryEngine, type DeliveryEngine, type EngineParts } from './engine.js';
 import { FastHintProcessor, SlowHintProcessor } from './hint-processors.js';
 import { Sweeps } from './sweeps.js';
@@ -33,7 +33,11 @@ export class WorkerModule {
   static register(options: WorkerOptions): DynamicModule {
     return {
       module: WorkerModule,
-      imports: [BullModule.forRoot({ connection: options.queues.consumer })],
+      imports: [
+        BullModule.forRoot({ connection: options.queues.consumer }),
+        // Nest looks for processors only where a queue is registered.
+        BullModule.registerQueue(...Object.values(QUEUE_OF_LANE).map((name) => ({ name }))),
+      ],
       providers: [
         { provide: ENGINE, useFactory: () => createDeliveryEngine(options) },
         { provide: DATABASE, useValue: options.database },

@@ -207,7 +207,8 @@ function toConfiguration(values: Environment, assumed: readonly string[]): Confi
 export function parseEncryptionKeys(text: string): [EncryptionKeySetting, ...EncryptionKeySetting[]] {
   const parsed = environment.shape.POSTHORN_ENCRYPTION_KEYS.safeParse(text);
   const [first, ...rest] = parsed.data ?? [];
-  if (first === undefined) throw new ConfigurationError('The encryption keys in the data directory cannot be used.');
+  if (first === undefined)
+    throw new ConfigurationError('The encryption keys in the data directory cannot be used.');
   return [first, ...rest];
 }
 

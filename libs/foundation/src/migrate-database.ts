@@ -1,3 +1,4 @@
+import type pg from 'pg';
 import { connectDatabase } from '#adapters/postgres/database.js';
 import { learnClock } from '#adapters/postgres/learn-clock.js';
 import { applyMigrations, ownMigrationsDir } from '#adapters/postgres/migrate.js';
@@ -17,17 +18,24 @@ export function migrateDatabase(databaseUrl: string, log: (line: string) => void
     databaseUrl,
     migrationsDir: ownMigrationsDir(),
     log,
-    afterMigrations: async (client) => {
-      await migrateQueueTables(client);
-      const database = connectDatabase(databaseUrl, 1);
-      try {
-        const clock = new DatabaseClock();
-        await learnClock(database, clock);
-        const made = await ensurePartitions(database, clock.nowMs());
-        if (made.length > 0) log(`made ${made.length} partitions`);
-      } finally {
-        await database.$disconnect();
-      }
-    },
+    afterMigrations: (client) => completeMigrations(client, databaseUrl, log),
   });
+}
+
+/** What a database needs beside the schema: the queue's tables, and partitions. */
+export async function completeMigrations(
+  client: pg.Client,
+  databaseUrl: string,
+  log: (line: string) => void,
+): Promise<void> {
+  await migrateQueueTables(client);
+  const database = connectDatabase(databaseUrl, 1);
+  try {
+    const clock = new DatabaseClock();
+    await learnClock(database, clock);
+    const made = await ensurePartitions(database, clock.nowMs());
+    if (made.length > 0) log(`made ${made.length} partitions`);
+  } finally {
+    await database.$disconnect();
+  }
 }

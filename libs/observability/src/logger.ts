@@ -35,7 +35,14 @@ export function createLogger({ level, name, destination }: LoggerOptions): Logge
   return destination === undefined ? pino(options) : pino(options, destination);
 }
 
-/** The same log for what Nest itself has to say. */
+/** The same log for what Nest itself has to say. That it mapped a route is for those who debug the wiring. */
 export function nestLogger(logger: Logger): LoggerService {
-  return new NestPinoLogger(new PinoLogger({ pinoHttp: { logger } }), {});
+  const nest = new NestPinoLogger(new PinoLogger({ pinoHttp: { logger } }), {});
+  return {
+    log: (message: unknown, ...rest: unknown[]) => nest.debug(message, ...rest),
+    error: (message: unknown, ...rest: unknown[]) => nest.error(message, ...rest),
+    warn: (message: unknown, ...rest: unknown[]) => nest.warn(message, ...rest),
+    debug: (message: unknown, ...rest: unknown[]) => nest.debug(message, ...rest),
+    verbose: (message: unknown, ...rest: unknown[]) => nest.verbose(message, ...rest),
+  };
 }

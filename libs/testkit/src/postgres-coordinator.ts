@@ -42,6 +42,9 @@ const SETTINGS: ServerSettings = {
   log_timezone: 'UTC',
 };
 
+/** Completes a database that was just migrated. */
+type AfterMigrations = (client: pg.Client, databaseUrl: string) => Promise<void>;
+
 export interface PostgresCoordinator {
   /** Stops the server, if one was started, and removes its data. */
   stop(): Promise<void>;
@@ -54,7 +57,7 @@ export interface PostgresCoordinator {
  * @param afterMigrations completes the template, as the `afterMigrations` of `applyMigrations` does in production
  */
 export async function startPostgresCoordinator(
-  afterMigrations?: (client: pg.Client) => Promise<void>,
+  afterMigrations?: AfterMigrations,
 ): Promise<PostgresCoordinator> {
   let run: Promise<TestRun> | undefined;
   const http = createServer((_request, response) => {
@@ -87,7 +90,7 @@ interface TestRun {
   stop(): Promise<void>;
 }
 
-async function startTestRun(afterMigrations?: (client: pg.Client) => Promise<void>): Promise<TestRun> {
+async function startTestRun(afterMigrations?: AfterMigrations): Promise<TestRun> {
   await removeAbandonedRuns();
   const directory = await mkdtemp(join(tmpdir(), `${DIRECTORY_PREFIX}${String(process.pid)}-`));
   const cluster = await clusterIn(directory);
@@ -121,7 +124,7 @@ async function clusterIn(directory: string): Promise<Cluster> {
 
 async function makeTemplate(
   urlOf: (database: string) => string,
-  afterMigrations?: (client: pg.Client) => Promise<void>,
+  afterMigrations?: AfterMigrations,
 ): Promise<void> {
   const admin = new pg.Client({ connectionString: urlOf('postgres') });
   await admin.connect();
@@ -131,7 +134,7 @@ async function makeTemplate(
       databaseUrl: urlOf(TEMPLATE_DATABASE),
       migrationsDir: ownMigrationsDir(),
       log: () => undefined,
-      ...(afterMigrations === undefined ? {} : { afterMigrations }),
+      ...(afterMigrations !== undefined && { afterMigrations: (client) => afterMigrations(client, urlOf(TEMPLATE_DATABASE)) }),
     });
     // A connection to the template would keep it from being cloned.
     await admin.query(`ALTER DATABASE ${TEMPLATE_DATABASE} ALLOW_CONNECTIONS false`);

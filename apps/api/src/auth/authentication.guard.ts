@@ -9,7 +9,7 @@ import { CONFIRMS_KEY, PUBLIC, SCOPES } from './decorators.js';
 import { PrincipalCache } from './principal-cache.js';
 
 /** RFC 9110, 11.4: the scheme's name in any case, then the key. */
-const BEARER = /^bearer +(\S+) *$/i;
+const BEARER = /^bearer +(\S(?:.*\S)?) *$/i;
 
 /** 401 unless the request carries a live key. */
 @Injectable()

@@ -153,7 +153,8 @@ export class DeliveriesController {
   ): Promise<PostAnswer> {
     return this.posts.run(merchantId, call.key, call.contentHash, async (transaction) => {
       const outcome = await cancelDelivery(transaction, id);
-      if (outcome === 'in_flight') throw conflict('An attempt is in flight: what becomes of it is not known yet.');
+      if (outcome === 'in_flight')
+        throw conflict('An attempt is in flight: what becomes of it is not known yet.');
       if (outcome === 'final') throw conflict('The delivery is final already.');
       return { status: 202, body: await viewNow(transaction, id) };
     });

@@ -35,8 +35,9 @@ function withLastMember(object: string, name: string, json: string): string {
 
 /** What every attempt of the delivery sends; null when nothing could be sent, or can be rebuilt any more. */
 function requestBody({ payloadFormat }: DeliveryRecord, event: EventRecord | null): string | null {
-  if (event === null || event.data === null) return null;
-  const { type, createdAt, createdAtText, data } = event;
+  const data = event?.data ?? null;
+  if (event === null || data === null) return null;
+  const { type, createdAt, createdAtText } = event;
   return utf8(
     buildPayload(payloadFormat, {
       publicId: publicId(event),
@@ -63,7 +64,12 @@ function viewAttempt(attempt: AttemptRecord, body: string | null): AttemptView {
     status_code: attempt.statusCode,
     error_code: attempt.errorCode,
     error_message: attempt.errorMessage,
-    request: { method: 'POST', url: attempt.requestUrl, headers: headersObject(attempt.requestHeaders), body },
+    request: {
+      method: 'POST',
+      url: attempt.requestUrl,
+      headers: headersObject(attempt.requestHeaders),
+      body,
+    },
     response: viewResponse(attempt),
     remote_address: attempt.remoteAddress,
   };

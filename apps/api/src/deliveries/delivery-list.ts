@@ -37,7 +37,13 @@ export class DeliveryList {
       createdBeforeMs: query.created_before,
     };
     const list = { list: 'deliveries', merchantId, filters };
-    return readPage(this.cursors, list, { limit, cursor }, (page) => this.log.list(filter, page), viewDelivery);
+    return readPage(
+      this.cursors,
+      list,
+      { limit, cursor },
+      (page) => this.log.list(filter, page),
+      viewDelivery,
+    );
   }
 
   async #endpoint(
@@ -46,7 +52,8 @@ export class DeliveryList {
   ): Promise<{ readonly id: string; readonly merchantId: string } | null> {
     if (webhookId === undefined) return null;
     const id = parseId(ID_PREFIXES.endpoint, webhookId);
-    const owner = id === null ? null : await this.endpoints.ownerOf({ id, merchantId: merchantId ?? undefined });
+    const owner =
+      id === null ? null : await this.endpoints.ownerOf({ id, merchantId: merchantId ?? undefined });
     if (id === null || owner === null) throw notFound();
     return { id, merchantId: owner };
   }

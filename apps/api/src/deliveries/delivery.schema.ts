@@ -20,7 +20,7 @@ const filters = {
   outcome: z.enum(OUTCOMES).optional().meta({ description: 'Of the last attempt.' }),
   status_code: z
     .string()
-    .regex(STATUS_CODE, 'must be an HTTP status code')
+    .refine((value) => STATUS_CODE.test(value), 'must be an HTTP status code')
     .transform(Number)
     .optional()
     .meta({ type: 'integer', minimum: 100, maximum: 999, description: 'Of the last attempt.' }),

@@ -3,11 +3,11 @@ import type { FastifyReply } from 'fastify';
 import type { Registry } from 'prom-client';
 import { ApiProduces } from '@nestjs/swagger';
 import * as z from 'zod';
+import { readiness, type ReadinessCheck } from '#observability/readiness.js';
 import { Public } from '../auth/decorators.js';
 import { ApiError } from '../http/api-error.js';
 import { Operation } from '../openapi/operation.js';
 import { METRICS, READINESS_CHECKS } from '../tokens.js';
-import { readiness, type ReadinessCheck } from './readiness.js';
 
 const healthView = z.object({ status: z.literal('ok') }).meta({ id: 'Health' });
 const readyView = z

@@ -1,24 +1,10 @@
 import { HttpException } from '@nestjs/common';
-import { databaseErrorCode } from '#adapters/postgres/database-error.js';
+import { isDatabaseAway } from '#adapters/postgres/database-error.js';
 import { IdempotencyConflict } from '#adapters/postgres/idempotent-posts.js';
 import { ApiError, notFound } from './api-error.js';
 
 /** When to try again after the database was away. A restart of PostgreSQL takes about as long. */
 const RETRY_AFTER_SECONDS = 1;
-
-/**
- * SQLSTATEs (PostgreSQL, appendix A) and network codes that say that the database cannot serve anybody just now:
- * connection exceptions (08), insufficient resources (53), operator intervention such as a restart or our own
- * statement timeout (57), I/O errors (58), and a server that is read-only because it is not the primary.
- */
-const DATABASE_AWAY = /^(?:08|53|57|58)|^25006$|^E[A-Z]+$/;
-/** Prisma: cannot reach, timed out connecting, connection closed, pool timed out, transaction could not start. */
-const PRISMA_AWAY: ReadonlySet<string> = new Set(['P1001', 'P1002', 'P1008', 'P1017', 'P2024', 'P2028']);
-const DRIVER_AWAY: ReadonlySet<string> = new Set([
-  'DatabaseNotReachable',
-  'ConnectionClosed',
-  'SocketTimeout',
-]);
 
 /** The client's view of whatever was thrown. Anything unknown is our fault and tells nothing. */
 export function describeError(error: unknown): ApiError {
@@ -57,22 +43,6 @@ function statusOf(error: unknown): number | null {
   const status = property(error, 'statusCode');
   return typeof status === 'number' ? status : null;
 }
-
-export function isDatabaseAway(error: unknown): boolean {
-  const code = databaseErrorCode(error);
-  if (code !== null) return DATABASE_AWAY.test(code);
-  for (let current = error, depth = 0; current !== undefined && depth < CAUSES_MAX; depth++) {
-    const prismaCode = codeOf(current);
-    if (typeof prismaCode === 'string' && PRISMA_AWAY.has(prismaCode)) return true;
-    const kind = property(current, 'kind');
-    if (typeof kind === 'string' && DRIVER_AWAY.has(kind)) return true;
-    current = property(current, 'driverAdapterError') ?? property(current, 'meta') ?? causeOf(current);
-  }
-  return false;
-}
-
-/** Request error, meta, adapter error, cause: Prisma nests no deeper. */
-const CAUSES_MAX = 6;
 
 function causeOf(error: unknown): unknown {
   return property(error, 'cause');

@@ -41,10 +41,10 @@ function textProblem(value: string, lengthMin: number, lengthMax: number): strin
 export const timestamp = z
   .string()
   .max(TIMESTAMP_LENGTH_MAX)
-  .refine(
-    (value) => parseRfc3339(value) !== null,
-    'must be an RFC 3339 time with a zone, such as 2026-04-02T05:01:20Z',
-  )
+  .refine((value) => parseRfc3339(value) !== null, {
+    error: 'must be an RFC 3339 time with a zone, such as 2026-04-02T05:01:20Z',
+    abort: true,
+  })
   .meta({ format: 'date-time' });
 
 /** A timestamp in an answer. */
@@ -97,4 +97,4 @@ function isPlainObject(value: unknown): boolean {
 }
 
 /** The body of a call that takes none: `{}` or nothing. */
-export const emptyBody = z.strictObject({});
+export const emptyBody = z.strictObject({}).meta({ id: 'NoFields' });

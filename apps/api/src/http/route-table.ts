@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 
 interface Route {
+  readonly url: string;
   readonly pattern: RegExp;
   readonly methods: readonly string[];
 }
@@ -16,7 +17,12 @@ export class RouteTable {
       .split('/')
       .map((segment) => (segment.startsWith(':') ? '[^/]+' : escapeRegExp(segment)))
       .join('/');
-    this.#routes.push({ pattern: new RegExp(`^${pattern}$`), methods: [methods].flat() });
+    this.#routes.push({ url, pattern: new RegExp(`^${pattern}$`), methods: [methods].flat() });
+  }
+
+  /** Every method and path, as `GET /v1/merchants/:id`. */
+  all(): string[] {
+    return this.#routes.flatMap(({ url, methods }) => methods.map((method) => `${method} ${url}`));
   }
 
   /** The methods that the path of a request target takes, sorted; empty when there is no such path. */

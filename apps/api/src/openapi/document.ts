@@ -57,7 +57,10 @@ export function openApiDocument(app: INestApplication, version: string): OpenAPI
     },
   };
   for (const [path, item] of Object.entries(document.paths)) {
-    for (const [method, operation] of operationsOf(item)) complete(path, method, operation);
+    for (const [method, operation] of operationsOf(item)) {
+      complete(path, method, operation);
+      admitEmptyBody(operation, document.components.schemas ?? {});
+    }
   }
   return document;
 }
@@ -117,4 +120,14 @@ function complete(path: string, method: Method, operation: Operation): void {
       response.headers = { ...response.headers, 'X-Request-Id': { $ref: '#/components/headers/RequestId' } };
     }
   }
+}
+
+/** An empty body counts as `{}`, so it may be left out where every field may be. */
+function admitEmptyBody(operation: Operation, schemas: Schemas): void {
+  const body = operation.requestBody;
+  if (body === undefined || '$ref' in body) return;
+  const schema = body.content['application/json']?.schema;
+  const named =
+    schema && '$ref' in schema ? schemas[schema.$ref.replace('#/components/schemas/', '')] : schema;
+  body.required = named !== undefined && 'required' in named && (named.required ?? []).length > 0;
 }

@@ -31,18 +31,13 @@ function isLimit(value: string): boolean {
 }
 
 /** The schema of a page of a list, as a component of its own. */
-export function pageOf<Row extends z.ZodType>(row: Row, id: string): z.ZodObject<PageShape<Row>> {
+export function pageOf<Row extends z.ZodType>(row: Row, id: string) {
   return z
     .object({
       data: z.array(row).meta({ description: 'Newest first.' }),
       next_cursor: z.string().nullable().meta({ description: 'For the next page; null on the last one.' }),
     })
     .meta({ id });
-}
-
-interface PageShape<Row extends z.ZodType> {
-  readonly data: z.ZodArray<Row>;
-  readonly next_cursor: z.ZodNullable<z.ZodString>;
 }
 
 /** What a list's statement is asked for. */

@@ -35,6 +35,7 @@ export class StaleConnectionError extends Error {}
  * connection. undici never opens a socket itself: what it would reconnect to would be unchecked.
  */
 export class Connection {
+  readonly origin: string;
   readonly remoteAddress: string;
   /** Resolves when nothing of it is left open. */
   readonly closed: Promise<void>;
@@ -42,10 +43,8 @@ export class Connection {
   readonly #client: Client;
   #served = 0;
 
-  constructor(
-    readonly origin: string,
-    { socket, remoteAddress }: OpenedSocket,
-  ) {
+  constructor(origin: string, { socket, remoteAddress }: OpenedSocket) {
+    this.origin = origin;
     this.remoteAddress = remoteAddress;
     this.#socket = socket;
     const { promise, resolve } = Promise.withResolvers<void>();

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import * as behaviour from '#testkit/receiver/behaviour.js';
 import { startReceiver, type Receiver } from '#testkit/receiver/receiver.js';
 import { startSilentListener, startUnacceptingListener } from '#testkit/receiver/silent-listener.js';
@@ -112,7 +112,25 @@ test('a deadline that has passed already sends nothing', async () => {
   expect(harness.sockets).toEqual([]);
 });
 
-test('a deadline does not outlive its request', async () => {
+test('a deadline leaves no timer behind, however its request ended', async () => {
+  const set = jest.spyOn(globalThis, 'setTimeout');
+  const cleared = jest.spyOn(globalThis, 'clearTimeout');
+  try {
+    expect(inShort(await harness.send(receiver.url('/'), { timeoutMs: 60_000 }))).toBe('response 200');
+    expect(inShort(await harness.send('ftp://127.0.0.1/', { timeoutMs: 60_000 }))).toBe(
+      'blocked scheme_not_allowed',
+    );
+    // Told by their length from the timers of everything else in the process.
+    const timers = set.mock.results.filter((_result, call) => Number(set.mock.calls[call]?.[1]) > 50_000);
+    expect(timers).toHaveLength(2);
+    for (const { value } of timers) expect(cleared.mock.calls.some(([timer]) => timer === value)).toBe(true);
+  } finally {
+    set.mockRestore();
+    cleared.mockRestore();
+  }
+});
+
+test('the deadline of one request does not cut the next on its connection', async () => {
   await harness.send(receiver.url('/'), { timeoutMs: 200 });
   receiver.on('*', behaviour.after(300, behaviour.respond(202)));
   expect(inShort(await harness.send(receiver.url('/'), { timeoutMs: 2_000 }))).toBe('response 202');

@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
+import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import * as behaviour from '#testkit/receiver/behaviour.js';
@@ -206,6 +208,15 @@ describe('what is no HTTP response', () => {
     await receiver.waitForNoSockets(1_000);
   });
 
+  // Names and values count: `HTTP/1.1 200 OK`, colons and line ends do not.
+  test.each([
+    [16_383, 'response 204'],
+    [16_384, 'invalid_response und_err_headers_overflow'],
+  ])('a head of %i bytes: %s', async (bytes, expected) => {
+    receiver.on('*', behaviour.raw(`HTTP/1.1 204 No Content\r\nx-a: ${'h'.repeat(bytes - 3)}\r\n\r\n`));
+    expect(inShort(await harness.send(receiver.url('/')))).toBe(expected);
+  });
+
   test('a reset in the middle of a body', async () => {
     receiver.on('*', ({ socket }) => {
       socket.write('HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf', () => socket.resetAndDestroy());
@@ -304,6 +315,20 @@ describe('connections', () => {
     expect(receiver.requests.map(({ connection }) => connection)).toEqual([1, 1, 2]);
   });
 
+  test('that broke are not named as the peer of a second try that reached nobody', async () => {
+    let connects = 0;
+    const moved = openHarness({
+      redirectConnect: (options) => {
+        connects += 1;
+        return connects === 1 ? options : { host: '127.0.0.1', port: 1 };
+      },
+    });
+    receiver.on('*', behaviour.inTurn(behaviour.respond(200), behaviour.resetConnection()));
+    await moved.send(receiver.url('/'));
+    const result = await moved.send(receiver.url('/'));
+    expect([inShort(result), result.remoteAddress]).toEqual(['connection_error econnrefused', null]);
+  });
+
   test('get no second try once a byte of the answer came', async () => {
     receiver.on(
       '*',
@@ -341,18 +366,35 @@ describe('TLS', () => {
   const lookup = () => Promise.resolve([{ address: '127.0.0.1', family: 4 }]);
   const extraCaCertificates = [TEST_CERTIFICATE.cert];
 
-  test('refuses a self-signed certificate, also when the environment says otherwise', async () => {
-    process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
-    try {
-      const result = await harness.send(tlsReceiver.url('/'));
-      expect(inShort(result)).toBe('tls_error depth_zero_self_signed_cert');
-      expect(result.remoteAddress).toBe('127.0.0.1');
-    } finally {
-      delete process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
-    }
+  test('refuses a self-signed certificate', async () => {
+    const result = await harness.send(tlsReceiver.url('/'));
+    expect(inShort(result)).toBe('tls_error depth_zero_self_signed_cert');
+    expect(result.remoteAddress).toBe('127.0.0.1');
     expect(tlsReceiver.requests).toHaveLength(0);
     await tlsReceiver.waitForNoSockets(1_000);
   });
+
+  // In a process of its own: Jest gives tests a copy of the environment, which Node itself never looks at.
+  // The sources as they are, types stripped, because a build may be older.
+  test('refuses it also where the environment turns verification off', async () => {
+    const script = `
+      import { registerHooks } from 'node:module';
+      registerHooks({
+        resolve: (specifier, context, next) =>
+          next(context.parentURL?.endsWith('.ts') ? specifier.replace(/^([.][/].*)[.]js$/, '$1.ts') : specifier, context),
+      });
+      const { SenderHarness, inShort } = await import(${JSON.stringify(import.meta.resolve('./sender-harness.ts'))});
+      const harness = new SenderHarness();
+      console.log(inShort(await harness.send(process.argv[1])));
+      await harness.sender.close();`;
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      ['--input-type=module', '--eval', script, tlsReceiver.url('/')],
+      { env: { ...process.env, NODE_OPTIONS: '', NODE_TLS_REJECT_UNAUTHORIZED: '0' }, timeout: 10_000 },
+    );
+    expect(stdout.trim()).toBe('tls_error depth_zero_self_signed_cert');
+    expect(tlsReceiver.requests).toHaveLength(0);
+  }, 15_000);
 
   test('delivers where the certificate is trusted, and keeps the connection', async () => {
     const trusting = openHarness({ extraCaCertificates, lookup });

@@ -13,6 +13,9 @@ import {
 } from './delivery-log-fixtures.js';
 import { ensurePartitions } from './partitions.js';
 
+/** The first test file of a run starts PostgreSQL, on a machine that may be busy. */
+const SETUP_TIMEOUT_MS = 60_000;
+
 let testDatabase: TestDatabase;
 let db: Database;
 let merchantId: string;
@@ -23,7 +26,7 @@ beforeAll(async () => {
   db = connectDatabase(testDatabase.databaseUrl, 4);
   await ensurePartitions(db, DAY_ONE_MS);
   merchantId = await addMerchant(db);
-});
+}, SETUP_TIMEOUT_MS);
 
 afterAll(async () => {
   await db.$disconnect();
@@ -58,7 +61,13 @@ describe('cancelDelivery', () => {
   });
 
   test('takes away the one attempt that was asked for by hand, and keeps the status', async () => {
-    const { id } = await addDelivery(db, { merchantId, endpointId, status: 'failed', isOpen: true, isSingle: true });
+    const { id } = await addDelivery(db, {
+      merchantId,
+      endpointId,
+      status: 'failed',
+      isOpen: true,
+      isSingle: true,
+    });
     await expect(cancelDelivery(db, id)).resolves.toBe('cancelled');
     await expect(statusOf(db, id)).resolves.toBe('failed');
     await expect(openRow(db, id)).resolves.toBeNull();

@@ -44,14 +44,20 @@ export function deliveryPage(filter: DeliveryFilter, page: PageRequest): Prisma.
   if (filter.status === 'held' || filter.eventIds?.length === 0) return null;
   const range = idRange(filter, page);
   if (range === null) return null;
-  const where = Prisma.join([...scope(filter), ...idBounds(range, 'd.id'), ...values(filter), Prisma.sql`true`], ' AND ');
+  const where = Prisma.join(
+    [...scope(filter), ...idBounds(range, 'd.id'), ...values(filter), Prisma.sql`true`],
+    ' AND ',
+  );
   if (filter.status !== 'pending' && filter.status !== 'retrying') {
     return Prisma.sql`
       SELECT ${DELIVERY_COLUMNS} FROM deliveries d WHERE ${where} ORDER BY d.id DESC LIMIT ${page.rowsMax}`;
   }
   // What is open is few among what was ever delivered, so these start from the small table. LIMIT 1, true of a key,
   // keeps the planner from turning the look-ups around into a scan of the log.
-  const open = Prisma.join([...openScope(filter), ...idBounds(range, 'o.delivery_id'), Prisma.sql`true`], ' AND ');
+  const open = Prisma.join(
+    [...openScope(filter), ...idBounds(range, 'o.delivery_id'), Prisma.sql`true`],
+    ' AND ',
+  );
   return Prisma.sql`
     SELECT ${DELIVERY_COLUMNS}
     FROM open_deliveries o
@@ -68,7 +74,10 @@ interface IdRange {
 }
 
 /** Both kinds of bounds as one, so that the planner sees the narrower. Null when nothing lies between them. */
-function idRange({ createdAfterMs, createdBeforeMs }: DeliveryFilter, { beforeId }: PageRequest): IdRange | null {
+function idRange(
+  { createdAfterMs, createdBeforeMs }: DeliveryFilter,
+  { beforeId }: PageRequest,
+): IdRange | null {
   const from = createdAfterMs === undefined ? null : uuidFloor(Math.max(0, createdAfterMs));
   const ends = [beforeId, createdBeforeMs === undefined ? null : uuidFloor(Math.max(0, createdBeforeMs))];
   const to = ends.filter((end) => end !== null).sort()[0] ?? null;

@@ -2,7 +2,12 @@ import type { DeliveryStatus, Outcome, Trigger } from '#domain/attempt-outcome.j
 import { parseId, uuidFloor, uuidTimeMs } from '#domain/ids.js';
 import type { PayloadFormat } from '#domain/payload-format.js';
 import type { Statements } from './database.js';
-import { DELIVERY_COLUMNS, type DeliveryFilter, deliveryPage, type PageRequest } from './delivery-log-page.js';
+import {
+  DELIVERY_COLUMNS,
+  type DeliveryFilter,
+  deliveryPage,
+  type PageRequest,
+} from './delivery-log-page.js';
 import { Prisma } from './generated/client.js';
 
 export interface DeliveryRecord {
@@ -84,7 +89,10 @@ export class DeliveryLog {
   }
 
   /** Null when there is none, or none of this merchant. */
-  async find(ref: { readonly id: string; readonly merchantId?: string | undefined }): Promise<DeliveryRecord | null> {
+  async find(ref: {
+    readonly id: string;
+    readonly merchantId?: string | undefined;
+  }): Promise<DeliveryRecord | null> {
     const merchant =
       ref.merchantId === undefined ? Prisma.empty : Prisma.sql`AND d.merchant_id = ${ref.merchantId}::uuid`;
     const query = Prisma.sql`SELECT ${DELIVERY_COLUMNS} FROM deliveries d WHERE d.id = ${ref.id}::uuid ${merchant}`;
@@ -123,7 +131,8 @@ export class DeliveryLog {
   async eventIdsOf(publicId: string, merchantId: string | undefined): Promise<string[]> {
     const id = parseId('evt', publicId);
     if (id !== null) return [id];
-    const merchant = merchantId === undefined ? Prisma.empty : Prisma.sql`AND merchant_id = ${merchantId}::uuid`;
+    const merchant =
+      merchantId === undefined ? Prisma.empty : Prisma.sql`AND merchant_id = ${merchantId}::uuid`;
     const rows = await this.#db.$queryRaw<{ eventId: string }[]>`
       SELECT event_ids[1] AS "eventId" FROM idempotency_keys
       WHERE kind = 'event' AND key = ${publicId} ${merchant} AND event_ids[1] IS NOT NULL

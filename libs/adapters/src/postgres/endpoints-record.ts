@@ -1,4 +1,10 @@
-import { DEFAULT_DIALECT, DIALECT_NAMES, DIALECTS, type Dialect, type DialectParts } from '#domain/dialects.js';
+import {
+  DEFAULT_DIALECT,
+  DIALECT_NAMES,
+  DIALECTS,
+  type Dialect,
+  type DialectParts,
+} from '#domain/dialects.js';
 import type { EndpointRecord as AttemptRecord } from '#domain/endpoint-health.js';
 import { PAYLOAD_FORMATS, type PayloadFormat } from '#domain/payload-format.js';
 import type { SignatureSpec } from '#domain/signature.js';

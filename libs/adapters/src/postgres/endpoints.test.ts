@@ -5,7 +5,12 @@ import type { SecretBox } from '#pipeline/secret-box.js';
 import { createTestDatabase, type TestDatabase } from '#testkit/postgres.js';
 import { connectDatabase, type Database } from './database.js';
 import { addDelivery, addMerchant, DAY_ONE_MS, statusOf } from './delivery-log-fixtures.js';
-import { type EndpointChanges, EndpointRepository, ENDPOINTS_PER_MERCHANT_MAX, type NewEndpoint } from './endpoints.js';
+import {
+  type EndpointChanges,
+  EndpointRepository,
+  ENDPOINTS_PER_MERCHANT_MAX,
+  type NewEndpoint,
+} from './endpoints.js';
 import { loadSubscriptions, loadTargets } from './endpoints-load.js';
 import type { EndpointRecord } from './endpoints-record.js';
 import { ensurePartitions } from './partitions.js';
@@ -31,6 +36,9 @@ const PLAIN: NewEndpoint = {
   secret: 'a secret of the shop',
 };
 
+/** The first test file of a run starts PostgreSQL, on a machine that may be busy. */
+const SETUP_TIMEOUT_MS = 60_000;
+
 let testDatabase: TestDatabase;
 let db: Database;
 let endpoints: EndpointRepository;
@@ -45,7 +53,7 @@ beforeAll(async () => {
     (n) => randomBytes(n),
   );
   endpoints = new EndpointRepository(db, box, ids);
-});
+}, SETUP_TIMEOUT_MS);
 
 afterAll(async () => {
   await db.$disconnect();
@@ -57,7 +65,9 @@ beforeEach(async () => {
 });
 
 async function create(endpoint: Partial<NewEndpoint> = {}): Promise<EndpointRecord> {
-  const created = await db.$transaction((tx) => endpoints.create(tx, merchantId, () => ({ ...PLAIN, ...endpoint })));
+  const created = await db.$transaction((tx) =>
+    endpoints.create(tx, merchantId, () => ({ ...PLAIN, ...endpoint })),
+  );
   if (created.kind !== 'created') throw new Error(created.kind);
   return created.endpoint;
 }
@@ -77,7 +87,10 @@ async function gateStatus(endpointId: string): Promise<string> {
 
 describe('create', () => {
   test('makes the endpoint with its gate and sealed secret, and raises the merchant’s version', async () => {
-    const headers = [['X-Team', 'payments'], ['x-2', 'b']] as const;
+    const headers = [
+      ['X-Team', 'payments'],
+      ['x-2', 'b'],
+    ] as const;
     const endpoint = await create({ headers, metadata: { shop: '7' }, description: 'main' });
     expect(endpoint).toMatchObject({
       merchantId,
@@ -111,7 +124,8 @@ describe('create', () => {
   });
 
   test.each(['erasing', 'unknown'])('finds no merchant that is %s', async (kind) => {
-    if (kind === 'erasing') await db.merchant.update({ where: { id: merchantId }, data: { status: 'erasing' } });
+    if (kind === 'erasing')
+      await db.merchant.update({ where: { id: merchantId }, data: { status: 'erasing' } });
     const id = kind === 'unknown' ? '01900000-0000-7000-8000-000000000000' : merchantId;
     const created = db.$transaction((tx) => endpoints.create(tx, id, () => PLAIN));
     await expect(created).resolves.toEqual({ kind: 'merchant_not_found' });
@@ -142,7 +156,9 @@ describe('update', () => {
       overrides: { ...PLAIN.overrides, retryScheduleSeconds: [] },
       updatedAt: expect.any(Date),
     });
-    await expect(update(endpoint.id, { overrides: { retryScheduleSeconds: null }, headers: [] })).resolves.toMatchObject({
+    await expect(
+      update(endpoint.id, { overrides: { retryScheduleSeconds: null }, headers: [] }),
+    ).resolves.toMatchObject({
       overrides: PLAIN.overrides,
       headers: [],
     });
@@ -156,11 +172,14 @@ describe('update', () => {
     ['status', { status: 'disabled' }, 3n],
     ['dialect', { overrides: { dialect: 'fapshi' } }, 3n],
     ['payload_format', { overrides: { payloadFormat: 'raw' } }, 3n],
-  ])('of %s raises the endpoint’s version, and the merchant’s where accept has to know', async (_, changes, merchant) => {
-    const { id } = await create();
-    await update(id, changes);
-    await expect(versions(id)).resolves.toEqual({ endpoint: 2n, merchant });
-  });
+  ])(
+    'of %s raises the endpoint’s version, and the merchant’s where accept has to know',
+    async (_, changes, merchant) => {
+      const { id } = await create();
+      await update(id, changes);
+      await expect(versions(id)).resolves.toEqual({ endpoint: 2n, merchant });
+    },
+  );
 
   test('of nothing raises nothing', async () => {
     const endpoint = await create();
@@ -171,7 +190,12 @@ describe('update', () => {
   test('shows the live secrets to the decision, which can still refuse', async () => {
     const { id } = await create();
     await db.endpointSecret.create({
-      data: { id: '01900000-0000-7000-8000-00000000000a', endpointId: id, sealed: Buffer.from(''), expiresAt: new Date(0) },
+      data: {
+        id: '01900000-0000-7000-8000-00000000000a',
+        endpointId: id,
+        sealed: Buffer.from(''),
+        expiresAt: new Date(0),
+      },
     });
     const refused = endpoints.update({ id }, (_, secrets) => {
       throw new Error(secrets.join());
@@ -183,7 +207,11 @@ describe('update', () => {
   test('disabling cancels what is open and not in flight; enabling revives none of it', async () => {
     const { id } = await create();
     const open = await addDelivery(db, { merchantId, endpointId: id });
-    const flying = await addDelivery(db, { merchantId, endpointId: id, leaseUntil: `now() + interval '15 s'` });
+    const flying = await addDelivery(db, {
+      merchantId,
+      endpointId: id,
+      leaseUntil: `now() + interval '15 s'`,
+    });
     await expect(update(id, { status: 'disabled' })).resolves.toMatchObject({
       status: 'disabled',
       disabledReason: 'manual',
@@ -191,7 +219,10 @@ describe('update', () => {
     await expect(gateStatus(id)).resolves.toBe('disabled');
     await expect(statusOf(db, open.id)).resolves.toBe('cancelled');
     await expect(statusOf(db, flying.id)).resolves.toBe('pending');
-    await expect(update(id, { status: 'enabled' })).resolves.toMatchObject({ status: 'enabled', disabledReason: null });
+    await expect(update(id, { status: 'enabled' })).resolves.toMatchObject({
+      status: 'enabled',
+      disabledReason: null,
+    });
     await expect(gateStatus(id)).resolves.toBe('enabled');
     await expect(statusOf(db, open.id)).resolves.toBe('cancelled');
   });
@@ -237,7 +268,11 @@ test('lists are newest first, by pages, of one merchant or of all', async () => 
   await expect(page(first.id)).resolves.toEqual([]);
   merchantId = await addMerchant(db);
   const third = await create();
-  await expect(endpoints.list(undefined, { beforeId: null, rowsMax: 3 })).resolves.toEqual([third, second, first]);
+  await expect(endpoints.list(undefined, { beforeId: null, rowsMax: 3 })).resolves.toEqual([
+    third,
+    second,
+    first,
+  ]);
 });
 
 describe('loadTargets', () => {
@@ -271,7 +306,10 @@ describe('loadTargets', () => {
     const { id } = await create();
     const [current] = await db.endpointSecret.findMany({ where: { endpointId: id } });
     const early = (n: number): string => `01900000-0000-7000-8000-00000000010${n}`;
-    for (const [n, interval] of [[1, '-1 second'], [2, '1 hour']] as const) {
+    for (const [n, interval] of [
+      [1, '-1 second'],
+      [2, '1 hour'],
+    ] as const) {
       await db.$executeRaw`
         INSERT INTO endpoint_secrets (id, endpoint_id, sealed, expires_at)
         VALUES (${early(n)}::uuid, ${id}::uuid, '', now() + ${interval}::interval)`;
@@ -284,7 +322,10 @@ describe('loadTargets', () => {
 describe('loadSubscriptions', () => {
   test('has what accept matches by: enabled endpoints and the version that this is true for', async () => {
     const plain = await create();
-    const own = await create({ events: ['*', 'refund'], overrides: { ...PLAIN.overrides, payloadFormat: 'flat' } });
+    const own = await create({
+      events: ['*', 'refund'],
+      overrides: { ...PLAIN.overrides, payloadFormat: 'flat' },
+    });
     const disabled = await create();
     const deleted = await create();
     await update(disabled.id, { status: 'disabled' });

@@ -13,6 +13,9 @@ import {
 import { ensurePartitions } from './partitions.js';
 import { retryDelivery } from './retry-delivery.js';
 
+/** The first test file of a run starts PostgreSQL, on a machine that may be busy. */
+const SETUP_TIMEOUT_MS = 60_000;
+
 let testDatabase: TestDatabase;
 let db: Database;
 let merchantId: string;
@@ -23,7 +26,7 @@ beforeAll(async () => {
   db = connectDatabase(testDatabase.databaseUrl, 4);
   await ensurePartitions(db, DAY_ONE_MS);
   merchantId = await addMerchant(db);
-});
+}, SETUP_TIMEOUT_MS);
 
 afterAll(async () => {
   await db.$disconnect();
@@ -64,20 +67,23 @@ describe('of an open delivery', () => {
 });
 
 describe('of a final delivery', () => {
-  test.each(['succeeded', 'failed', 'cancelled'])('makes one attempt due and leaves it %s', async (status) => {
-    const { id } = await addDelivery(db, { merchantId, endpointId, status, attemptCount: 4 });
-    const outcome = await retryDelivery(db, id);
-    expect(outcome).toMatchObject({ kind: 'due', delivery: { deliveryId: id, lane: 'fast' } });
-    await expect(statusOf(db, id)).resolves.toBe(status);
-    await expect(openRow(db, id)).resolves.toMatchObject({
-      due: true,
-      hinted: true,
-      trigger: 'manual',
-      single: true,
-      attemptNumber: 4,
-      dataBytes: '{"amount":1.10}'.length,
-    });
-  });
+  test.each(['succeeded', 'failed', 'cancelled'])(
+    'makes one attempt due and leaves it %s',
+    async (status) => {
+      const { id } = await addDelivery(db, { merchantId, endpointId, status, attemptCount: 4 });
+      const outcome = await retryDelivery(db, id);
+      expect(outcome).toMatchObject({ kind: 'due', delivery: { deliveryId: id, lane: 'fast' } });
+      await expect(statusOf(db, id)).resolves.toBe(status);
+      await expect(openRow(db, id)).resolves.toMatchObject({
+        due: true,
+        hinted: true,
+        trigger: 'manual',
+        single: true,
+        attemptNumber: 4,
+        dataBytes: '{"amount":1.10}'.length,
+      });
+    },
+  );
 
   test('hint numbers start above those that its earlier open row can have reached', async () => {
     const { id } = await addDelivery(db, { merchantId, endpointId, status: 'failed' });

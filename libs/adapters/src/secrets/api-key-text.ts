@@ -10,8 +10,8 @@ const ALPHABET = '0123456789abcdefghjkmnpqrstvwxyz';
 const RANDOM_CHARACTERS = 32;
 const CHECKSUM_CHARACTERS = 7;
 const GENERATED = /^phk_[0-9a-hjkmnp-tv-z]{39}$/;
-/** An operator's own platform key has any form within these bounds. */
-const PLAUSIBLE = /^[\x21-\x7e]{24,256}$/;
+/** An operator's own platform key has any form within these bounds; blanks at its ends would not survive a header. */
+const PLAUSIBLE = /^[\x21-\x7e][\x20-\x7e]{22,254}[\x21-\x7e]$/;
 /** The prefix and six characters: tells keys apart in a list, and leaves 130 bits unknown. */
 const SHOWN_CHARACTERS = 10;
 
@@ -30,7 +30,7 @@ export function generateApiKey(randomBytes: (n: number) => Uint8Array): string {
 
 /**
  * Whether a text may be a key at all. False is certain: a text of the generated shape whose checksum is wrong, or one
- * that is not 24 to 256 printable ASCII characters without blanks.
+ * that is not 24 to 256 printable ASCII characters.
  */
 export function isPlausibleApiKey(text: string): boolean {
   if (!GENERATED.test(text)) return PLAUSIBLE.test(text);

@@ -1,7 +1,6 @@
 import { chmod, chown, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { runAs } from './run-as.js';
-import type { ServerAccount } from './server-account.js';
+import { runAs, type ServerAccount } from './run-as.js';
 import type { ServerBinaries } from './server-binaries.js';
 import { failureIn, hasFailure } from './server-output.js';
 import { StartupError } from './startup-error.js';
@@ -64,9 +63,10 @@ export async function dataDirectoryArgument({ directory, account }: Cluster): Pr
 }
 
 async function isCluster({ directory, binaries }: Cluster): Promise<boolean> {
-  const found = await stat(directory).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined;
-    throw new StartupError(`Cannot read ${directory}: ${error.message}`, { cause: error });
+  const found = await stat(directory).catch((error: unknown) => {
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return undefined;
+    throw new StartupError(`Cannot read ${directory}: ${message}`, { cause: error });
   });
   if (found === undefined) return false;
   let version: string;

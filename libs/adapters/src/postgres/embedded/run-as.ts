@@ -1,5 +1,10 @@
 import { spawn } from 'node:child_process';
-import type { ServerAccount } from './server-account.js';
+
+/** An unprivileged account of this machine that the server runs as. */
+export interface ServerAccount {
+  readonly uid: number;
+  readonly gid: number;
+}
 
 export interface RunOptions {
   readonly account?: ServerAccount | undefined;
@@ -43,9 +48,12 @@ export function runAs(command: string, args: readonly string[], options: RunOpti
   });
 }
 
+/** Where `id`, `test`, `ps` and `sh` are, NixOS included. */
+const SYSTEM_PATH = '/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin:/run/current-system/sw/bin';
+
 /** The caller's PGDATA, PGPORT, LC_ALL and the like must not change what the embedded server does. */
 export function serverEnvironment(): NodeJS.ProcessEnv {
-  return { PATH: process.env['PATH'] ?? '/usr/bin:/bin', LC_ALL: 'C', TZ: 'UTC' };
+  return { PATH: SYSTEM_PATH, LC_ALL: 'C', TZ: 'UTC' };
 }
 
 /** What `spawn` needs to drop root; libuv clears the supplementary groups too. */

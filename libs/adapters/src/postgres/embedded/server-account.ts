@@ -1,12 +1,6 @@
 import { stat } from 'node:fs/promises';
-import { runAs } from './run-as.js';
+import { runAs, type ServerAccount } from './run-as.js';
 import { StartupError } from './startup-error.js';
-
-/** An unprivileged account of this machine that the server runs as. */
-export interface ServerAccount {
-  readonly uid: number;
-  readonly gid: number;
-}
 
 /**
  * Accounts that a machine is likely to have, best first. Posthorn makes none: adding a user to somebody's machine is more

@@ -13,8 +13,7 @@ import {
 } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { runAs } from './run-as.js';
-import type { ServerAccount } from './server-account.js';
+import { runAs, type ServerAccount } from './run-as.js';
 import { StartupError } from './startup-error.js';
 
 /**

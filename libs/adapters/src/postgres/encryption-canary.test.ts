@@ -1,0 +1,75 @@
+import { randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
+import type { SecretBox } from '#pipeline/secret-box.js';
+import { createTestDatabase, type TestDatabase } from '#testkit/postgres.js';
+import { connectDatabase, type Database } from './database.js';
+import { checkEncryptionKeys, EncryptionKeyMismatch, type CanaryKey } from './encryption-canary.js';
+
+let db: TestDatabase;
+let database: Database;
+
+beforeAll(async () => {
+  db = await createTestDatabase();
+  database = connectDatabase(db.databaseUrl, 4);
+}, 60_000);
+
+beforeEach(async () => {
+  await database.encryptionCanary.deleteMany();
+});
+
+afterAll(async () => {
+  await database.$disconnect();
+  await db.drop();
+});
+
+/** A box that opens only what one of the same mark has sealed for the same row. */
+function keyOf(id: string, mark = randomBytes(8).toString('hex')): CanaryKey {
+  const label = (rowId: string): Buffer => Buffer.from(`${mark} ${rowId} `);
+  const box: SecretBox = {
+    seal: (plain, rowId) => Buffer.concat([label(rowId), plain]),
+    open: (sealed, rowId) => {
+      const expected = label(rowId);
+      if (!expected.equals(sealed.subarray(0, expected.length))) throw new Error('does not open');
+      return sealed.subarray(expected.length);
+    },
+  };
+  return { id, box };
+}
+
+const idsThere = async (): Promise<string[]> =>
+  (await database.encryptionCanary.findMany({ orderBy: { keyId: 'asc' } })).map(({ keyId }) => keyId);
+
+test('the first boot leaves a canary for each key, and later boots find it', async () => {
+  const keys = [keyOf('a'), keyOf('b')];
+  await checkEncryptionKeys(database, keys);
+  expect(await idsThere()).toEqual(['a', 'b']);
+  await checkEncryptionKeys(database, keys);
+});
+
+test('a new key beside a known one is welcome, in either order', async () => {
+  const [a, b] = [keyOf('a'), keyOf('b')];
+  await checkEncryptionKeys(database, [a]);
+  await checkEncryptionKeys(database, [b, a]);
+  expect(await idsThere()).toEqual(['a', 'b']);
+});
+
+test('another key under a known id is refused by name', async () => {
+  await checkEncryptionKeys(database, [keyOf('a')]);
+  const other = checkEncryptionKeys(database, [keyOf('a')]);
+  await expect(other).rejects.toThrow(EncryptionKeyMismatch);
+  await expect(other).rejects.toThrow('the key a is not the key a that this database was sealed under');
+});
+
+test('only unknown keys are refused: all that is sealed would be lost', async () => {
+  await checkEncryptionKeys(database, [keyOf('a'), keyOf('b')]);
+  await expect(checkEncryptionKeys(database, [keyOf('c')])).rejects.toThrow(/has none of the keys .*: a, b$/);
+  expect(await idsThere()).toEqual(['a', 'b']);
+});
+
+test('of processes that boot an empty database with different keys, one wins', async () => {
+  const boots = await Promise.allSettled(
+    ['a', 'b', 'c'].map((id) => checkEncryptionKeys(database, [keyOf(id)])),
+  );
+  expect(boots.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+  expect(await idsThere()).toHaveLength(1);
+});
