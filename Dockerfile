@@ -10,16 +10,19 @@ RUN npm run build
 FROM node:24-bookworm-slim AS dependencies
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-# Optional packages are the embedded PostgreSQL, which a container never starts, and Prisma's command line, which npm keeps
-# without this because the client names it as an optional peer: 250 MB of which API and worker load nothing. A
-# dependency whose native binary is an optional package has to be installed by name here.
-RUN npm ci --omit=dev --omit=optional --ignore-scripts
+# Optional are the embedded PostgreSQL, which only standalone starts, and Prisma's command line, an optional peer of its
+# client that npm would keep: 300 MB of which API and worker load nothing. A dependency that has its native binary in an
+# optional package will need that package as a dependency of our own. Of the client's query compilers, one is loaded.
+RUN npm ci --omit=dev --omit=optional --ignore-scripts \
+  && cd node_modules/@prisma/client/runtime \
+  && rm -f *.cockroachdb.* *.mysql.* *.sqlite.* *.sqlserver.*
 
 FROM node:24-bookworm-slim
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=8080
 WORKDIR /app
-# For the volume that Compose keeps generated keys in: a new named volume takes over owner and mode.
-RUN install -d -o node -g node -m 0700 /var/lib/posthorn
+# Compose puts volumes here; a new named volume takes over owner and mode.
+RUN install -d -o node -g node -m 0700 /var/lib/posthorn/keys \
+  && install -d -o node -g node /var/lib/posthorn/database
 COPY package.json ./
 COPY --from=dependencies /app/node_modules ./node_modules
 COPY prisma/migrations ./prisma/migrations
@@ -28,7 +31,7 @@ USER node
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s --retries=3 \
-  CMD ["node", "--eval", "fetch(`http://127.0.0.1:${process.env.PORT}/healthz`).then((answer) => process.exit(answer.ok ? 0 : 1), () => process.exit(1))"]
-# Without a shell or npm in between: signals reach the process that settles what is in flight.
+  CMD ["node", "--eval", "fetch(`http://127.0.0.1:${process.env.PORT}/healthz`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
+# Neither a shell nor npm in between: signals reach the process that settles what is in flight.
 ENTRYPOINT ["node"]
 CMD ["dist/apps/api/src/main.js"]

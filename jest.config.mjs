@@ -30,5 +30,6 @@ export default {
     '^#(api|worker|standalone)/(.*)\\.js$': '<rootDir>/apps/$1/src/$2.ts',
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },
+  reporters: ['default', '<rootDir>/test/summary-reporter.mjs'],
   verbose: slow,
 };

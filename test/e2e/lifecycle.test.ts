@@ -16,7 +16,8 @@ interface Delivery {
 }
 
 const QUEUES: readonly QueueKind[] = hasRedis() ? ['redis', 'postgres'] : ['postgres'];
-if (!hasRedis()) test.skip('the queue on Redis: there is no redis-server on the PATH and no REDIS_URL', () => undefined);
+if (!hasRedis())
+  test.skip('the queue on Redis: there is no redis-server on the PATH and no REDIS_URL', () => undefined);
 
 describe.each(QUEUES)('API and worker, queue on %s', (queue) => {
   let installation: Installation;
@@ -52,7 +53,10 @@ describe.each(QUEUES)('API and worker, queue on %s', (queue) => {
     const request = receiver.requests.find(({ path }) => path === '/verified');
     if (request === undefined || delivery === undefined) throw new Error('nothing was delivered');
     const headers = request.headers as Record<string, string>;
-    expect(new Webhook(webhook.secret).verify(request.body, headers)).toMatchObject({ id: 'pay.1', type: 'payment.success' });
+    expect(new Webhook(webhook.secret).verify(request.body, headers)).toMatchObject({
+      id: 'pay.1',
+      type: 'payment.success',
+    });
     expect(headers['user-agent']).toMatch(/^Posthorn\/\d+\.\d+\.\d+$/);
     expect(headers['x-posthorn-delivery-id']).toBe(delivery.id);
 
@@ -60,7 +64,15 @@ describe.each(QUEUES)('API and worker, queue on %s', (queue) => {
     expect(body).toMatchObject({
       status: 'succeeded',
       event_id: 'pay.1',
-      attempts: [{ number: 1, trigger: 'initial', outcome: 'succeeded', status_code: 200, remote_address: '127.0.0.1' }],
+      attempts: [
+        {
+          number: 1,
+          trigger: 'initial',
+          outcome: 'succeeded',
+          status_code: 200,
+          remote_address: '127.0.0.1',
+        },
+      ],
     });
     const [attempt] = body['attempts'] as [{ request: { body: string } }];
     expect(attempt.request.body).toBe(request.body.toString());
@@ -77,17 +89,26 @@ describe.each(QUEUES)('API and worker, queue on %s', (queue) => {
     await settled(webhook.id);
     const request = receiver.requests.find(({ path }) => path === '/raw-secret');
     const verify = () =>
-      new Webhook(secret, { format: 'raw' }).verify(request?.body ?? '', request?.headers as Record<string, string>);
+      new Webhook(secret, { format: 'raw' }).verify(
+        request?.body ?? '',
+        request?.headers as Record<string, string>,
+      );
     expect(verify()).toMatchObject({ type: 'payment.success' });
   });
 
   test('a failing receiver is tried again, and a manual retry of what has failed makes one attempt', async () => {
     const merchantId = await client.newMerchant();
     receiver.on('/flaky', failFirst(3));
-    const webhook = await client.newWebhook(merchantId, receiver.url('/flaky'), { retry_schedule_seconds: [0] });
+    const webhook = await client.newWebhook(merchantId, receiver.url('/flaky'), {
+      retry_schedule_seconds: [0],
+    });
     await client.sendEvent(merchantId);
     const [failed] = await settled(webhook.id);
-    expect(failed).toMatchObject({ status: 'failed', attempt_count: 2, last_attempt: { outcome: 'http_error', status_code: 500 } });
+    expect(failed).toMatchObject({
+      status: 'failed',
+      attempt_count: 2,
+      last_attempt: { outcome: 'http_error', status_code: 500 },
+    });
 
     const once = await client.post(`/v1/deliveries/${failed?.id}/retry`);
     expect(once.status).toBe(202);
@@ -103,7 +124,9 @@ describe.each(QUEUES)('API and worker, queue on %s', (queue) => {
       const [again] = await settled(webhook.id);
       expect(again).toMatchObject({ status: 'succeeded', attempt_count: 4 });
     });
-    const { body } = await client.get<{ attempts: { trigger: string; number: number }[] }>(`/v1/deliveries/${failed?.id}`);
+    const { body } = await client.get<{ attempts: { trigger: string; number: number }[] }>(
+      `/v1/deliveries/${failed?.id}`,
+    );
     expect(body.attempts.map(({ trigger, number }) => [number, trigger]).sort()).toEqual([
       [1, 'initial'],
       [2, 'retry'],
@@ -116,10 +139,14 @@ describe.each(QUEUES)('API and worker, queue on %s', (queue) => {
     const merchantId = await client.newMerchant();
     receiver.on('/gone', respond(410));
     receiver.on('/waits', respond(503));
-    const webhook = await client.newWebhook(merchantId, receiver.url('/waits'), { retry_schedule_seconds: [3600] });
+    const webhook = await client.newWebhook(merchantId, receiver.url('/waits'), {
+      retry_schedule_seconds: [3600],
+    });
     await client.sendEvent(merchantId);
     await eventually(async () => {
-      const { body } = await client.get<{ data: Delivery[] }>(`/v1/webhooks/${webhook.id}/deliveries?status=retrying`);
+      const { body } = await client.get<{ data: Delivery[] }>(
+        `/v1/webhooks/${webhook.id}/deliveries?status=retrying`,
+      );
       expect(body.data).toHaveLength(1);
     });
     await client.patch(`/v1/webhooks/${webhook.id}`, { url: receiver.url('/gone') });
@@ -143,7 +170,9 @@ describe.each(QUEUES)('API and worker, queue on %s', (queue) => {
       type: index % 10 === 0 ? 'refund.processed' : 'payment.success',
       data: { index },
     }));
-    const answer = await client.post<{ data: { id: string; deliveries: number }[] }>('/v1/events/batch', { events });
+    const answer = await client.post<{ data: { id: string; deliveries: number }[] }>('/v1/events/batch', {
+      events,
+    });
     expect(answer.status).toBe(202);
     expect(answer.body.data.map(({ id }) => id)).toEqual(events.map(({ id }) => id));
     const again = await client.post('/v1/events/batch', { events });
@@ -154,11 +183,15 @@ describe.each(QUEUES)('API and worker, queue on %s', (queue) => {
     }, 30_000);
     await eventually(async () => {
       for (const { id } of [all, some]) {
-        const { body } = await client.get<{ data: Delivery[] }>(`/v1/webhooks/${id}/deliveries?status=pending`);
+        const { body } = await client.get<{ data: Delivery[] }>(
+          `/v1/webhooks/${id}/deliveries?status=pending`,
+        );
         expect(body.data).toEqual([]);
       }
     });
-    const ids = receiver.requests.filter(({ path }) => path === '/batch-all').map(({ headers }) => headers['webhook-id']);
+    const ids = receiver.requests
+      .filter(({ path }) => path === '/batch-all')
+      .map(({ headers }) => headers['webhook-id']);
     expect(new Set(ids).size).toBe(500);
   });
 });

@@ -1,5 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { ensurePartitions, LOG_TABLES, missingSoon, PARTITION_DAYS_AHEAD } from '#adapters/postgres/partitions.js';
+import {
+  ensurePartitions,
+  LOG_TABLES,
+  missingSoon,
+  PARTITION_DAYS_AHEAD,
+} from '#adapters/postgres/partitions.js';
 import { connectDatabase, type Database } from '#adapters/postgres/database.js';
 import { uuidFloor } from '#domain/ids.js';
 import { eventually } from '#testkit/eventually.js';

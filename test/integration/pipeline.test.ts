@@ -103,7 +103,9 @@ test('410 disables the endpoint', async () => {
   const endpointId = await rig.endpoint(merchantId, receiver.url('/gone'));
   await rig.send(rig.draft(merchantId));
   await eventually(async () => expect((await deliveriesOf(endpointId))[0]?.status).toBe('failed'));
-  expect(await rig.database.endpoint.findUnique({ where: { id: endpointId }, include: { gate: true } })).toMatchObject({
+  expect(
+    await rig.database.endpoint.findUnique({ where: { id: endpointId }, include: { gate: true } }),
+  ).toMatchObject({
     status: 'disabled',
     disabledReason: 'gone',
     gate: { status: 'disabled', consecutiveFailures: 1 },
@@ -156,14 +158,17 @@ test('a lease that ends is an unknown attempt, uncharged, and a late result corr
   rig.queue.mode = 'lose';
   await rig.send(rig.draft(merchantId));
   rig.queue.mode = 'deliver';
-  const [{ delivery_id: deliveryId } = { delivery_id: '' }] = await rig.database.$queryRaw<{ delivery_id: string }[]>`
+  const [{ delivery_id: deliveryId } = { delivery_id: '' }] = await rig.database.$queryRaw<
+    { delivery_id: string }[]
+  >`
     SELECT delivery_id FROM open_deliveries WHERE endpoint_id = ${endpointId}::uuid`;
   const claim = { deliveryId, leaseToken: rig.ids.uuid(), attemptId: rig.ids.uuid() };
   const [claimed] = await rig.store.claim([claim]);
   expect(claimed).toMatchObject({ attemptNumber: 1, failures: 0 });
   expect(await rig.store.claim([{ ...claim, leaseToken: rig.ids.uuid() }])).toEqual([]);
 
-  await rig.database.$executeRaw`UPDATE open_deliveries SET lease_until = now() WHERE delivery_id = ${deliveryId}::uuid`;
+  await rig.database
+    .$executeRaw`UPDATE open_deliveries SET lease_until = now() WHERE delivery_id = ${deliveryId}::uuid`;
   expect(await rig.store.reconcile({ deliveriesMax: 10 })).toBe(1);
   expect(await deliveriesOf(endpointId)).toMatchObject([
     { status: 'retrying', attempt_count: 1, last_outcome: 'unknown' },
@@ -184,7 +189,9 @@ test('a lease that ends is an unknown attempt, uncharged, and a late result corr
     responseBodyTruncated: false,
     remoteAddress: null,
   };
-  expect(await rig.store.settle([{ claim: claimed, attempt, step: { kind: 'succeeded' } }])).toEqual([{ kind: 'final' }]);
+  expect(await rig.store.settle([{ claim: claimed, attempt, step: { kind: 'succeeded' } }])).toEqual([
+    { kind: 'final' },
+  ]);
   expect(await deliveriesOf(endpointId)).toMatchObject([{ status: 'succeeded', last_outcome: 'succeeded' }]);
   expect(await openCount(endpointId)).toBe(0);
   const attempts = await rig.database.$queryRaw<{ outcome: string; number: number }[]>`

@@ -5,10 +5,13 @@ import type { Registry } from 'prom-client';
 import type { EgressPolicy } from '#adapters/http-sender/egress-policy.js';
 import { KeyDirectory } from '#adapters/postgres/api-keys.js';
 import type { Database } from '#adapters/postgres/database.js';
+import { PostgresDeliveryStore } from '#adapters/postgres/delivery-store.js';
 import { IdempotentPosts } from '#adapters/postgres/idempotent-posts.js';
 import type { IdMaker } from '#domain/ids.js';
 import type { ReadinessCheck } from '#observability/readiness.js';
+import { DispatchReport } from '#observability/dispatch-report.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
+import { Dispatcher } from '#pipeline/dispatch.js';
 import type { HintQueue } from '#pipeline/hint-queue.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
 import { AuthenticationGuard } from './auth/authentication.guard.js';
@@ -72,6 +75,14 @@ export class ApiModule {
       { provide: METRICS, useValue: options.metrics },
       { provide: READINESS_CHECKS, useValue: options.readinessChecks },
       { provide: SECRET_BOX, useValue: options.secretBox },
+      {
+        provide: Dispatcher,
+        useValue: new Dispatcher(
+          new PostgresDeliveryStore(options.database, options.secretBox),
+          options.hintQueue,
+          new DispatchReport(options.logger, options.metrics),
+        ),
+      },
       { provide: KeyDirectory, useValue: new KeyDirectory(options.database) },
       { provide: IdempotentPosts, useValue: new IdempotentPosts(options.database, options.secretBox) },
       { provide: Cursors, useValue: new Cursors(options.cursorSecret) },

@@ -9,6 +9,7 @@ import { ApiModule, type ApiOptions } from './api.module.js';
 import { BODY_BYTES_MAX } from './http/body.js';
 import { answerClientError } from './http/client-error.js';
 import { describeError } from './http/describe-error.js';
+import { drainConnections } from './http/drain-connections.js';
 import { sendError } from './http/error-answer.js';
 import { observeRequests } from './http/observe-requests.js';
 import { NO_BODY } from './http/request-state.js';
@@ -60,6 +61,7 @@ export function createAdapter(options: Pick<ApiOptions, 'idMaker'>): FastifyAdap
 export async function prepareApi(app: NestFastifyApplication, options: ApiOptions): Promise<void> {
   const fastify = app.getHttpAdapter().getInstance();
   takeRawBodies(fastify);
+  drainConnections(fastify);
   followRoutes(fastify, app.get(RouteTable));
   observeRequests(fastify, options.logger, options.metrics);
   await app.init();

@@ -5,8 +5,8 @@ import { tellStartupError } from '#foundation/tell-startup-error.js';
 import { createLogger } from '#observability/logger.js';
 import { stopOnSignals } from '#observability/termination.js';
 
-/** In flight 12 s, PostgreSQL after it; a person who pressed Ctrl-C waits no longer than that. */
-const STOP_DEADLINE_MS = 25_000;
+/** In flight 12 s, then PostgreSQL, which takes some tenths of a second; orchestrators kill after 15 s or more. */
+const STOP_DEADLINE_MS = 14_800;
 
 try {
   const configuration = readEnvironment('standalone', process.env);

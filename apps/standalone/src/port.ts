@@ -2,7 +2,13 @@ import { createServer } from 'node:net';
 import { StartupError } from '#adapters/postgres/embedded/startup-error.js';
 
 /** @throws {StartupError} when something listens there already, or nobody may */
-export async function assertPortFree({ host, port }: { readonly host: string; readonly port: number }): Promise<void> {
+export async function assertPortFree({
+  host,
+  port,
+}: {
+  readonly host: string;
+  readonly port: number;
+}): Promise<void> {
   const server = createServer();
   try {
     await new Promise<void>((resolve, reject) => {
@@ -10,7 +16,9 @@ export async function assertPortFree({ host, port }: { readonly host: string; re
       server.listen({ host, port, exclusive: true }, resolve);
     });
   } catch (error) {
-    throw new StartupError(`Cannot listen on ${host}:${port}: ${reasonOf(error)}. Set PORT to another one.`, { cause: error });
+    throw new StartupError(`Cannot listen on ${host}:${port}: ${reasonOf(error)}. Set PORT to another one.`, {
+      cause: error,
+    });
   }
   await new Promise((resolve) => server.close(resolve));
 }

@@ -1,3 +1,4 @@
+import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { ApiModule, type ApiOptions } from '#api/api.module.js';
@@ -83,7 +84,8 @@ async function startApp(
   undo: Undo,
 ): Promise<NestFastifyApplication> {
   const sender = new UndiciSender({ egress: foundation.egressPolicy });
-  undo.add(() => sender.close());
+  // By then, what is still in flight was given up, and recorded so.
+  undo.add(() => sender.close(0));
   const queue = queueCheck(service.redisUrl, foundation.logger);
   undo.add(queue.close);
   const api: ApiOptions = {
@@ -95,7 +97,10 @@ async function startApp(
     readinessChecks: [foundation.databaseCheck, queue.check],
   };
   const app = await NestFactory.create<NestFastifyApplication>(
-    { module: StandaloneRoot, imports: [ApiModule.register(api), WorkerModule.register({ ...foundation, sender })] },
+    {
+      module: StandaloneRoot,
+      imports: [ApiModule.register(api), WorkerModule.register({ ...foundation, sender })],
+    },
     createAdapter(api),
     { logger: nestLogger(foundation.logger), bodyParser: false, abortOnError: false },
   );
@@ -105,4 +110,5 @@ async function startApp(
   return app;
 }
 
+@Module({})
 class StandaloneRoot {}

@@ -17,7 +17,9 @@ export function welcome({
     `  API reference  ${url}/docs`,
     `  data           ${configuration.databaseUrl === null ? configuration.dataDir : 'in the PostgreSQL of DATABASE_URL'}`,
     `  queue          ${configuration.redisUrl === null ? 'on PostgreSQL (set REDIS_URL for Redis)' : 'on Redis'}`,
-    ...configuration.assumed.map((setting) => `  assumed        ${setting}, because this is one machine; set it to change it`),
+    ...configuration.assumed.map(
+      (setting) => `  assumed        ${setting}, because this is one machine; set it to change it`,
+    ),
     ...keyLines(configuration, keys),
     '',
     'Paste, in another terminal:',
@@ -32,8 +34,12 @@ export function welcome({
 
 function keyLines(configuration: Configuration, keys: GeneratedKeys): string[] {
   if (configuration.platformKey !== null) return ['  platform key   from POSTHORN_PLATFORM_KEY'];
-  if (!keys.platformKeyIsNew) return [`  platform key   as before; it is in ${configuration.dataDir}/platform-key`];
-  return [`  platform key   ${keys.platformKey}`, `                 (shown this once; kept in ${configuration.dataDir}/platform-key)`];
+  if (!keys.platformKeyIsNew)
+    return [`  platform key   as before; it is in ${configuration.dataDir}/platform-key`];
+  return [
+    `  platform key   ${keys.platformKey}`,
+    `                 (shown this once; kept in ${configuration.dataDir}/platform-key)`,
+  ];
 }
 
 function calls(url: string, configuration: Configuration, keys: GeneratedKeys): string[] {

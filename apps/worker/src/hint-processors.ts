@@ -14,7 +14,12 @@ const WORKER_OPTIONS = {
   maxStalledCount: Number.MAX_SAFE_INTEGER,
 };
 
+/** At most a line in this time about what is our own trouble. */
+const TELL_AGAIN_MS = 1_000;
+
 abstract class HintProcessor extends WorkerHost {
+  private lastToldMs = -Infinity;
+
   constructor(
     private readonly engine: DeliveryEngine,
     private readonly log: Logger,
@@ -31,10 +36,23 @@ abstract class HintProcessor extends WorkerHost {
   /** Returns once every delivery of the hint is settled, dropped or given back. */
   async process(job: Job<HintJob>): Promise<void> {
     const outcomes = await this.engine.deliverer.deliverAll(job.data.deliveryIds);
-    if (!this.log.isLevelEnabled('debug')) return;
     for (const [index, outcome] of outcomes.entries()) {
-      this.log.debug({ deliveryId: job.data.deliveryIds[index], ...outcome }, `delivery.${outcome.kind}`);
+      const deliveryId = job.data.deliveryIds[index];
+      if (outcome.kind === 'broken') this.tellBroken(deliveryId, outcome.error);
+      else if (this.log.isLevelEnabled('debug'))
+        this.log.debug({ deliveryId, ...outcome }, `delivery.${outcome.kind}`);
     }
+  }
+
+  /** While the database is away this happens to every hint: a line now and then says as much as one each. */
+  private tellBroken(deliveryId: string | undefined, error: unknown): void {
+    const nowMs = performance.now();
+    if (nowMs - this.lastToldMs < TELL_AGAIN_MS) return;
+    this.lastToldMs = nowMs;
+    this.log.error(
+      { deliveryId, err: error },
+      'a delivery could not be handled, and is tried again uncharged',
+    );
   }
 }
 

@@ -1,6 +1,7 @@
 import 'reflect-metadata';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { UndiciSender } from '#adapters/http-sender/undici-sender.js';
 import { readEnvironment, redacted } from '#config/environment.js';
@@ -41,12 +42,14 @@ async function main(): Promise<void> {
       logger.info({ signal }, 'stopping');
       await app.close();
       queue.close();
-      await sender.close();
+      // What is still in flight was given up, and recorded so.
+      await sender.close(0);
       await foundation.close();
     },
   });
 }
 
+@Module({})
 class WorkerRoot {}
 
 try {

@@ -35,7 +35,10 @@ class ProbeController {
 
 @Module({})
 export class ProbeModule {
-  static register(options: { readonly metrics: Registry; readonly readinessChecks: readonly ReadinessCheck[] }): DynamicModule {
+  static register(options: {
+    readonly metrics: Registry;
+    readonly readinessChecks: readonly ReadinessCheck[];
+  }): DynamicModule {
     return {
       module: ProbeModule,
       controllers: [ProbeController],

@@ -44,7 +44,10 @@ export interface Foundation {
  *
  * @throws {EncryptionKeyMismatch} and whatever the database throws when it is away
  */
-export async function layFoundation(configuration: ServiceConfiguration, logger: Logger): Promise<Foundation> {
+export async function layFoundation(
+  configuration: ServiceConfiguration,
+  logger: Logger,
+): Promise<Foundation> {
   const database = connectDatabase(configuration.databaseUrl, DATABASE_CONNECTIONS_MAX);
   const queues = connectQueues(configuration);
   const hintQueue = new BullMqHintQueue(queues);

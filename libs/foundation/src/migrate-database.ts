@@ -1,7 +1,6 @@
-import type pg from 'pg';
 import { connectDatabase } from '#adapters/postgres/database.js';
 import { learnClock } from '#adapters/postgres/learn-clock.js';
-import { applyMigrations, ownMigrationsDir } from '#adapters/postgres/migrate.js';
+import { applyMigrations, type MigrationClient, ownMigrationsDir } from '#adapters/postgres/migrate.js';
 import { ensurePartitions } from '#adapters/postgres/partitions.js';
 import { migrateQueueTables } from '#adapters/queue/queue-connection.js';
 import { DatabaseClock } from '#pipeline/database-clock.js';
@@ -24,7 +23,7 @@ export function migrateDatabase(databaseUrl: string, log: (line: string) => void
 
 /** What a database needs beside the schema: the queue's tables, and partitions. */
 export async function completeMigrations(
-  client: pg.Client,
+  client: MigrationClient,
   databaseUrl: string,
   log: (line: string) => void,
 ): Promise<void> {

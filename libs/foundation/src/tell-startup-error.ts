@@ -17,7 +17,8 @@ function lineFor(error: unknown): string | null {
     error instanceof StartupError;
   if (isOperators) return error.message;
   if (isListenError(error)) return `Cannot listen on HOST and PORT: ${error.message}.`;
-  if (isDatabaseAway(error)) return 'Cannot reach the PostgreSQL that DATABASE_URL names, or it takes no connections.';
+  if (isDatabaseAway(error))
+    return 'Cannot reach the PostgreSQL that DATABASE_URL names, or it takes no connections.';
   return null;
 }
 

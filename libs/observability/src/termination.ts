@@ -10,7 +10,7 @@ export interface TerminationOptions {
 }
 
 /**
- * Stops the process in order on SIGTERM and SIGINT: exit code 0 when everything closed in time, else 1. A second
+ * Stops the process in order on SIGTERM, SIGINT and SIGHUP (a terminal that was closed): exit code 0 when everything closed in time, else 1. A second
  * signal within 2 s is the same one; a later one ends the process at once.
  */
 export function stopOnSignals({ stop, deadlineMs, onError }: TerminationOptions): void {
@@ -34,4 +34,8 @@ export function stopOnSignals({ stop, deadlineMs, onError }: TerminationOptions)
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
+  process.on('SIGHUP', onSignal);
+  // With its terminal or its reader gone, a line that cannot be written must not end the process before its time.
+  process.stdout.on('error', () => undefined);
+  process.stderr.on('error', () => undefined);
 }

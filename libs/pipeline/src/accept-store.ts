@@ -90,3 +90,10 @@ export interface StoredEvent {
   readonly producerId: string | null;
   readonly deliveryCount: number;
 }
+
+/** A delivery that has just been committed and waits to be hinted. */
+export interface OpenDelivery {
+  readonly deliveryId: string;
+  /** 0: at once. */
+  readonly delayMs: number;
+}

@@ -8,6 +8,7 @@ import type {
   NewDelivery,
   NewEvent,
   NewIdempotencyKey,
+  OpenDelivery,
   StoredEvent,
   StoredIdempotencyKey,
 } from './accept-store.js';
@@ -72,7 +73,8 @@ export class Acceptor {
       run: (requests) => this.acceptAll(requests),
       itemsMax: REQUESTS_PER_COMMIT_MAX,
       runsMax: COMMITS_AT_ONCE_MAX,
-      weigh: (request) => request.events.reduce((sum, event) => sum + EVENT_OVERHEAD_BYTES + event.data.length, 0),
+      weigh: (request) =>
+        request.events.reduce((sum, event) => sum + EVENT_OVERHEAD_BYTES + event.data.length, 0),
       weightMax: COMMIT_BYTES_MAX,
     });
   }
@@ -102,7 +104,10 @@ export class Acceptor {
   }
 
   /** Tries to commit these requests together; whatever stands in the way is settled or learnt for the next round. */
-  private async round(requests: readonly PendingRequest[], pending: ReadonlySet<PendingRequest>): Promise<void> {
+  private async round(
+    requests: readonly PendingRequest[],
+    pending: ReadonlySet<PendingRequest>,
+  ): Promise<void> {
     const merchants = await this.subscriptions.of(merchantIdsOf(requests));
     const ready = requests.filter((request) => request.refuseUnknownMerchant(merchants));
     if (ready.length === 0) return;
@@ -198,7 +203,8 @@ class PendingRequest {
     const byHeader = idempotencyKey && stored.get(keyText({ kind: 'header', ...idempotencyKey }));
     if (byHeader) {
       const first = (byHeader.eventIds ?? []).map((id) => events.get(id));
-      const isSame = sameBytes(byHeader.contentHash, this.hash()) && first.every((event) => event !== undefined);
+      const isSame =
+        sameBytes(byHeader.contentHash, this.hash()) && first.every((event) => event !== undefined);
       this.outcome = isSame
         ? { kind: 'accepted', events: first.map(asAccepted) }
         : { kind: 'conflict', index: null };
@@ -226,13 +232,6 @@ interface BatchPlan {
   readonly batch: AcceptBatch;
   readonly open: readonly OpenDelivery[];
   eventsOf(request: PendingRequest): readonly AcceptedEvent[];
-}
-
-/** A delivery that has just been committed and waits to be hinted. */
-export interface OpenDelivery {
-  readonly deliveryId: string;
-  /** 0: at once. */
-  readonly delayMs: number;
 }
 
 function planBatch(

@@ -32,7 +32,9 @@ export type DeliverOutcome =
   | { readonly kind: 'released' }
   /** Sent, and still unanswered when we had to stop: recorded as unknown, uncharged. */
   | { readonly kind: 'abandoned' }
-  | { readonly kind: 'attempted'; readonly outcome: Outcome; readonly durationMs: number };
+  | { readonly kind: 'attempted'; readonly outcome: Outcome; readonly durationMs: number }
+  /** Our own trouble: the database away, no file descriptors left. Its lease ends, or was given back, uncharged. */
+  | { readonly kind: 'broken'; readonly error: unknown };
 
 /** One delivery from a hint to its place in the log. */
 export class Deliverer {
@@ -48,7 +50,15 @@ export class Deliverer {
     const { slots } = this.parts;
     await slots.take(deliveryIds.length);
     const all = Promise.all(
-      deliveryIds.map((deliveryId) => this.deliver(deliveryId).finally(() => slots.give(1))),
+      deliveryIds.map(async (deliveryId): Promise<DeliverOutcome> => {
+        try {
+          return await this.deliver(deliveryId);
+        } catch (error) {
+          return { kind: 'broken', error };
+        } finally {
+          slots.give(1);
+        }
+      }),
     ).finally(() => this.work.delete(all));
     this.work.add(all);
     return all;
@@ -70,17 +80,33 @@ export class Deliverer {
     const claim = await this.parts.claimer.claim(deliveryId);
     if (claim === null) return { kind: 'dropped' };
 
-    const target = await this.parts.targets.of(claim);
-    if (target === null || !hasData(claim) || !this.mayStillSend(claim)) return this.release(claim);
+    const sent = await this.sendClaimed(claim);
+    if (sent.kind !== 'sent') return sent;
 
-    const startedAtMs = this.parts.nowMs();
-    const request = signRequest(claim, target, this.parts.brand, Math.floor(startedAtMs / 1_000));
-    const result = await this.send(claim, target, request);
-    if (result.kind === 'abandoned') return result;
-
-    const attempt = attemptRecord(result, target, request, startedAtMs);
+    const { target, attempt } = sent;
     await this.parts.settler.settle({ claim, attempt, step: this.nextStep(claim, target, attempt) });
     return { kind: 'attempted', outcome: attempt.outcome, durationMs: attempt.durationMs };
+  }
+
+  /** What has to be so before a request begins is looked at here; what is not so gives the claim back. */
+  private async sendClaimed(
+    claim: TimedClaim,
+  ): Promise<
+    { readonly kind: 'sent'; readonly target: Target; readonly attempt: AttemptRecord } | DeliverOutcome
+  > {
+    try {
+      const target = await this.parts.targets.of(claim);
+      if (target === null || !hasData(claim) || !this.mayStillSend(claim)) return await this.release(claim);
+      const startedAtMs = this.parts.nowMs();
+      const request = signRequest(claim, target, this.parts.brand, Math.floor(startedAtMs / 1_000));
+      const result = await this.send(claim, target, request);
+      if (result.kind === 'abandoned') return result;
+      return { kind: 'sent', target, attempt: attemptRecord(result, target, request, startedAtMs) };
+    } catch (error) {
+      // The sender returns whatever a receiver did; what it throws is ours, and nothing has left.
+      await this.release(claim);
+      throw error;
+    }
   }
 
   /** A request begins only while its whole deadline still ends well within the lease. */

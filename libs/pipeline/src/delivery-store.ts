@@ -15,7 +15,10 @@ export interface DeliveryStore {
    * Frees deliveries whose lease has ended, or that `leaseTokens` name, with an `unknown` attempt that charges no
    * step. Returns how many.
    */
-  reconcile(limits: { readonly deliveriesMax: number; readonly leaseTokens?: readonly string[] }): Promise<number>;
+  reconcile(limits: {
+    readonly deliveriesMax: number;
+    readonly leaseTokens?: readonly string[];
+  }): Promise<number>;
   /** Endpoints as they are now, by id; deleted ones are absent. */
   loadTargets(endpointIds: readonly string[]): Promise<ReadonlyMap<string, Target>>;
 }

@@ -1,4 +1,4 @@
-import type { OpenDelivery } from './accept.js';
+import type { OpenDelivery } from './accept-store.js';
 import { HINT_DELIVERIES_MAX, LANES, type Hint, type HintQueue, type Lane } from './hint-queue.js';
 
 /** What dispatch needs of the database. */
@@ -7,7 +7,10 @@ export interface DispatchStore {
    * Marks deliveries that are due and that no live hint speaks of, fairly over endpoints whose gate is open, and
    * returns them. Any number of workers may call it at once: none gets what another got.
    */
-  takeDue(limits: { readonly deliveriesMax: number; readonly perEndpointMax: number }): Promise<readonly DueDelivery[]>;
+  takeDue(limits: {
+    readonly deliveriesMax: number;
+    readonly perEndpointMax: number;
+  }): Promise<readonly DueDelivery[]>;
   /** Hands deliveries back to {@link takeDue}, because their hints did not reach the queue. */
   unhint(deliveryIds: readonly string[]): Promise<void>;
 }

@@ -79,7 +79,11 @@ test('any other error fails the whole batch, and the next one starts afresh', as
 });
 
 test('a run that answers for another number of items is a fault of its own', async () => {
-  const batches = new MicroBatch<number, number>({ run: () => Promise.resolve([]), itemsMax: 10, runsMax: 1 });
+  const batches = new MicroBatch<number, number>({
+    run: () => Promise.resolve([]),
+    itemsMax: 10,
+    runsMax: 1,
+  });
   await expect(batches.add(1)).rejects.toThrow('a batch of 1 items gave 0 results');
 });
 

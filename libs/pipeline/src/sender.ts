@@ -4,8 +4,11 @@
  */
 export interface Sender {
   send(request: OutgoingRequest): Promise<SendResult>;
-  /** Closes pooled connections. Requests in flight are left to end by their own deadlines first. */
-  close(): Promise<void>;
+  /**
+   * Closes all connections. Requests in flight are left to end by their own deadlines first, or are cut after
+   * `graceMs` where that is given.
+   */
+  close(graceMs?: number): Promise<void>;
 }
 
 export interface OutgoingRequest {

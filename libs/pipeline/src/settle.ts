@@ -6,7 +6,11 @@ import { MicroBatch } from './micro-batch.js';
 export class Settler {
   private readonly batches: MicroBatch<Settlement, Settled>;
 
-  constructor(store: Pick<DeliveryStore, 'settle'>, dispatcher: Pick<Dispatcher, 'retrying'>, isItemsFault: (error: unknown) => boolean) {
+  constructor(
+    store: Pick<DeliveryStore, 'settle'>,
+    dispatcher: Pick<Dispatcher, 'retrying'>,
+    isItemsFault: (error: unknown) => boolean,
+  ) {
     this.batches = new MicroBatch({
       run: async (settlements) => {
         const settled = await store.settle(settlements);

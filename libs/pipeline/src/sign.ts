@@ -51,7 +51,10 @@ export function signRequest(
 }
 
 /** Names that our own headers and these signatures take, in lower case: no merchant's header may use them. */
-export function reservedHeaderNames(signatures: Target['signatures'], headerPrefix: string): ReadonlySet<string> {
+export function reservedHeaderNames(
+  signatures: Target['signatures'],
+  headerPrefix: string,
+): ReadonlySet<string> {
   return new Set(
     signatures.flatMap((spec) => signatureHeaderNames(spec, headerPrefix)).map((name) => name.toLowerCase()),
   );

@@ -79,7 +79,12 @@ export class ApiClient {
     url: string,
     fields: Readonly<Record<string, unknown>> = {},
   ): Promise<{ readonly id: string; readonly secret: string }> {
-    const answer = await this.post('/v1/webhooks', { merchant_id: merchantId, url, events: ['*'], ...fields });
+    const answer = await this.post('/v1/webhooks', {
+      merchant_id: merchantId,
+      url,
+      events: ['*'],
+      ...fields,
+    });
     return { id: idOf(answer), secret: String(answer.body['secret']) };
   }
 

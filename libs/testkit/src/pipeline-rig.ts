@@ -78,7 +78,13 @@ export class PipelineRig {
   async prepare(): Promise<void> {
     this.apiKeyId = this.ids.uuid();
     await this.database.apiKey.create({
-      data: { id: this.apiKeyId, name: 'rig', prefix: 'rig', keyHash: randomBytes(32), scopes: ['events:write'] },
+      data: {
+        id: this.apiKeyId,
+        name: 'rig',
+        prefix: 'rig',
+        keyHash: randomBytes(32),
+        scopes: ['events:write'],
+      },
     });
   }
 
@@ -108,7 +114,12 @@ export class PipelineRig {
   async endpoint(
     merchantId: string,
     url: string,
-    overrides: { readonly events?: string[]; readonly retryScheduleSeconds?: number[]; readonly timeoutMs?: number; readonly payloadFormat?: string } = {},
+    overrides: {
+      readonly events?: string[];
+      readonly retryScheduleSeconds?: number[];
+      readonly timeoutMs?: number;
+      readonly payloadFormat?: string;
+    } = {},
   ): Promise<string> {
     const id = this.ids.uuid();
     const secretId = this.ids.uuid();
@@ -117,7 +128,11 @@ export class PipelineRig {
       this.database.endpoint.create({ data: { id, merchantId, url, events, ...columns } }),
       this.database.endpointGate.create({ data: { endpointId: id, merchantId } }),
       this.database.endpointSecret.create({
-        data: { id: secretId, endpointId: id, sealed: this.secretBox.seal(Buffer.from(RIG_SECRET), secretId) },
+        data: {
+          id: secretId,
+          endpointId: id,
+          sealed: this.secretBox.seal(Buffer.from(RIG_SECRET), secretId),
+        },
       }),
       this.database.merchant.update({ where: { id: merchantId }, data: { configVersion: { increment: 1 } } }),
     ]);

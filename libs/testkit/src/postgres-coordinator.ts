@@ -134,7 +134,9 @@ async function makeTemplate(
       databaseUrl: urlOf(TEMPLATE_DATABASE),
       migrationsDir: ownMigrationsDir(),
       log: () => undefined,
-      ...(afterMigrations !== undefined && { afterMigrations: (client) => afterMigrations(client, urlOf(TEMPLATE_DATABASE)) }),
+      ...(afterMigrations !== undefined && {
+        afterMigrations: (client) => afterMigrations(client, urlOf(TEMPLATE_DATABASE)),
+      }),
     });
     // A connection to the template would keep it from being cloned.
     await admin.query(`ALTER DATABASE ${TEMPLATE_DATABASE} ALLOW_CONNECTIONS false`);

@@ -1,5 +1,4 @@
 import { Controller, HttpCode, Post, Req } from '@nestjs/common';
-import { ApiBody } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import type { Principal } from '#adapters/postgres/api-keys.js';
 import type { JsonDocument } from '#domain/raw-json.js';
@@ -9,7 +8,7 @@ import { ConfirmsKey, CurrentPrincipal, Scopes } from '../auth/decorators.js';
 import { ApiError, notFound } from '../http/api-error.js';
 import { BodyBytesMax, JsonDocumentBody } from '../http/body.js';
 import { idempotencyKeyOf } from '../http/idempotency.js';
-import { Operation } from '../openapi/operation.js';
+import { BODY_ERRORS, Operation } from '../openapi/operation.js';
 import { draftOf, draftsOf } from './event-drafts.js';
 import { acceptedEvent, acceptedEvents, acceptedEventView, BATCH_BYTES_MAX } from './events.schema.js';
 
@@ -27,6 +26,7 @@ export class EventsController {
     description:
       'Answers once the event and one delivery for each matching endpoint are committed, whatever state the queue is in.',
     status: 202,
+    body: newEvent,
     schema: acceptedEvent,
     errors: [
       'malformed_json',
@@ -37,7 +37,6 @@ export class EventsController {
       'invalid_request',
     ],
   })
-  @ApiBody({ schema: { $ref: '#/components/schemas/NewEvent' } })
   async send(
     @JsonDocumentBody() document: JsonDocument | null,
     @CurrentPrincipal() principal: Principal,
@@ -56,6 +55,7 @@ export class EventsController {
     summary: 'Send up to 500 events, all or none',
     description: 'The answers stand in the order of the events.',
     status: 202,
+    body: newEventBatch,
     schema: acceptedEvents,
     errors: [
       'malformed_json',
@@ -66,7 +66,6 @@ export class EventsController {
       'invalid_request',
     ],
   })
-  @ApiBody({ schema: { $ref: '#/components/schemas/NewEventBatch' } })
   async sendBatch(
     @JsonDocumentBody() document: JsonDocument | null,
     @CurrentPrincipal() principal: Principal,

@@ -274,6 +274,16 @@ describe('our own trouble', () => {
     await gone.$disconnect();
   });
 
+  test('a restart of PostgreSQL costs 503s at most, and nothing needs a person after it', async () => {
+    await api.call('GET /v1/merchants');
+    await api.database.$executeRaw`
+      SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+      WHERE datname = current_database() AND pid <> pg_backend_pid()`;
+    const during = await Promise.all(Array.from({ length: 8 }, () => api.call('GET /v1/merchants')));
+    for (const { status } of during) expect([200, 503]).toContain(status);
+    expect(await api.call('GET /v1/merchants')).toMatchObject({ status: 200 });
+  });
+
   test('500 tells nothing, and the log tells all under the same request id', async () => {
     const lines: string[] = [];
     const broken = await startApi({
@@ -305,6 +315,30 @@ describe('our own trouble', () => {
     expect(log).not.toContain(api.platformKey);
     expect(await api.database.merchant.count({ where: { name: 'secret body' } })).toBe(0);
   });
+});
+
+test('closing finishes what is under way and waits for no idle connection', async () => {
+  const closing = await startApi({ databaseUrl: db.databaseUrl, platformKey: api.platformKey });
+  await closing.app.listen({ host: '127.0.0.1', port: 0 });
+  const target = { host: '127.0.0.1', port: Number(new URL(await closing.app.getUrl()).port) };
+  const [idle, busy] = [connect(target), connect(target)];
+  idle.write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n');
+  await once(idle, 'data');
+  const body = '{"name":"Last"}';
+  busy.write(
+    `POST /v1/merchants HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${api.platformKey}\r\nContent-Type: application/json\r\n` +
+      `Expect: 100-continue\r\nContent-Length: ${body.length}\r\n\r\n`,
+  );
+  // The server has read the head and asks for the body: the request is under way.
+  await once(busy, 'data');
+
+  const closed = closing.close();
+  await once(idle.resume(), 'close');
+  busy.write(body);
+  const answer = await text(busy);
+  expect(answer).toMatch(/^HTTP\/1\.1 201 Created\r\n/);
+  expect(answer.toLowerCase()).toContain('\r\nconnection: close\r\n');
+  await closed;
 });
 
 function chunk(body: string): string {

@@ -137,5 +137,6 @@ function parseError(text: string): ErrorAnswer | undefined {
 
 function networkReason(error: unknown): string {
   const cause = error instanceof Error ? error.cause : undefined;
-  return cause instanceof Error && 'code' in cause ? String(cause.code) : String(error);
+  if (!(cause instanceof Error)) return String(error);
+  return 'code' in cause ? String(cause.code) : cause.message;
 }

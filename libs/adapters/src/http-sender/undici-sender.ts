@@ -85,11 +85,14 @@ export class UndiciSender implements Sender {
     }
   }
 
-  async close(): Promise<void> {
-    this.#closing ??= Promise.withResolvers();
+  async close(graceMs?: number): Promise<void> {
+    const closing = (this.#closing ??= Promise.withResolvers());
     this.#idle.destroyAll();
     this.#resolveWhenDrained();
-    await this.#closing.promise;
+    const cut = graceMs === undefined ? undefined : setTimeout(() => closing.resolve(), graceMs);
+    await closing.promise;
+    clearTimeout(cut);
+    for (const connection of this.#open) connection.destroy();
     await Promise.all(Array.from(this.#open, (connection) => connection.closed));
   }
 

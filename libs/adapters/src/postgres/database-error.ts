@@ -19,7 +19,8 @@ export function isDatabaseAway(error: unknown): boolean {
   if (code !== null) return AWAY_CODE.test(code);
   return layersOf(error).some(
     ({ ['code']: prismaCode, ['kind']: kind }) =>
-      (typeof prismaCode === 'string' && PRISMA_AWAY.has(prismaCode)) || (typeof kind === 'string' && DRIVER_AWAY.has(kind)),
+      (typeof prismaCode === 'string' && PRISMA_AWAY.has(prismaCode)) ||
+      (typeof kind === 'string' && DRIVER_AWAY.has(kind)),
   );
 }
 
@@ -45,7 +46,11 @@ const AWAY_CODE = /^(?:08|53|57|58)|^25006$|^E[A-Z]+$/;
 
 /** Cannot reach, timed out connecting, timed out, connection closed, pool timed out, transaction could not start. */
 const PRISMA_AWAY: ReadonlySet<string> = new Set(['P1001', 'P1002', 'P1008', 'P1017', 'P2024', 'P2028']);
-const DRIVER_AWAY: ReadonlySet<string> = new Set(['DatabaseNotReachable', 'ConnectionClosed', 'SocketTimeout']);
+const DRIVER_AWAY: ReadonlySet<string> = new Set([
+  'DatabaseNotReachable',
+  'ConnectionClosed',
+  'SocketTimeout',
+]);
 
 /** Request error, meta, adapter error, cause: Prisma nests no deeper. */
 const LAYERS_MAX = 6;

@@ -24,7 +24,10 @@ export class PostgresDeliveryStore implements DeliveryStore, DispatchStore {
     private readonly secretBox: SecretBox,
   ) {}
 
-  takeDue(limits: { readonly deliveriesMax: number; readonly perEndpointMax: number }): Promise<DueDelivery[]> {
+  takeDue(limits: {
+    readonly deliveriesMax: number;
+    readonly perEndpointMax: number;
+  }): Promise<DueDelivery[]> {
     return takeDueDeliveries(this.db, limits);
   }
 
@@ -44,7 +47,10 @@ export class PostgresDeliveryStore implements DeliveryStore, DispatchStore {
     return settleDeliveries(this.db, settlements);
   }
 
-  reconcile(limits: { readonly deliveriesMax: number; readonly leaseTokens?: readonly string[] }): Promise<number> {
+  reconcile(limits: {
+    readonly deliveriesMax: number;
+    readonly leaseTokens?: readonly string[];
+  }): Promise<number> {
     return reconcileLeases(this.db, limits);
   }
 

@@ -45,6 +45,9 @@ export type SchemaState =
   | { readonly state: 'behind'; readonly pending: readonly string[] }
   | { readonly state: 'ahead'; readonly unknown: readonly string[] };
 
+/** A connected session of the `pg` driver. */
+export type MigrationClient = pg.Client;
+
 export interface ApplyMigrationsOptions {
   readonly databaseUrl: string;
   /** A directory in Prisma's layout: `<timestamp>_<name>/migration.sql`. */

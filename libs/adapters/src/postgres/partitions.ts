@@ -85,10 +85,13 @@ function partitionName(table: LogTable, day: number): string {
   return `${table}_p${new Date(day * DAY_MS).toISOString().slice(0, 10).replaceAll('-', '')}`;
 }
 
-/** A delivery's row is updated about once, and soon: room on its page keeps that update there (HOT). */
+/**
+ * A delivery's row is updated about once, and soon. Rows that share a page were accepted together and settle together, so
+ * each needs its room at the same moment: half of the page.
+ */
 const STORAGE_OF: Readonly<Record<LogTable, string>> = {
   events: 'fillfactor = 100',
-  deliveries: 'fillfactor = 70, autovacuum_vacuum_scale_factor = 0.1',
+  deliveries: 'fillfactor = 50, autovacuum_vacuum_scale_factor = 0.1',
   attempts: 'fillfactor = 100',
 };
 /** Rather try again a moment later than make every accept queue up behind a waiting lock. */

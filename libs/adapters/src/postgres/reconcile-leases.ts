@@ -14,7 +14,10 @@ import { byDay, idRange } from './id-range.js';
  */
 export async function reconcileLeases(
   db: Statements,
-  { deliveriesMax, leaseTokens }: { readonly deliveriesMax: number; readonly leaseTokens?: readonly string[] },
+  {
+    deliveriesMax,
+    leaseTokens,
+  }: { readonly deliveriesMax: number; readonly leaseTokens?: readonly string[] },
 ): Promise<number> {
   const isLost =
     leaseTokens === undefined
@@ -71,6 +74,7 @@ function statement(db: Statements, ids: readonly string[], isLost: Prisma.Sql): 
 }
 
 const WORKER_LOST = 'worker_lost';
-const WORKER_LOST_MESSAGE = 'The worker went away before it saw an answer. The receiver may have got the request.';
+const WORKER_LOST_MESSAGE =
+  'The worker went away before it saw an answer. The receiver may have got the request.';
 /** A delivery that has outlived this many workers may be what ends them: from here on it waits, ever longer. */
 const UNKNOWNS_BEFORE_BACKOFF = 5;

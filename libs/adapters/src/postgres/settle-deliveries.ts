@@ -19,7 +19,10 @@ interface Row {
  * A failure counts only under the lease it was made with. A success counts as long as the delivery is open, whoever
  * holds it by now. Every attempt goes to the log; one that was given up as `unknown` is corrected.
  */
-export async function settleDeliveries(db: Statements, settlements: readonly Settlement[]): Promise<Settled[]> {
+export async function settleDeliveries(
+  db: Statements,
+  settlements: readonly Settlement[],
+): Promise<Settled[]> {
   const results = new Map<Settlement, Settled>();
   for (const group of byDay(settlements, ({ claim }) => claim.deliveryId).flatMap(oneOfEachDelivery)) {
     const rows = await withDeadlockRetry(() => statement(db, group));

@@ -42,7 +42,10 @@ export async function writeAccepted(
   return { kind: 'written' };
 }
 
-function statement(db: Statements, { merchants, apiKeyIds, idempotencyKeys, events, deliveries }: AcceptBatch) {
+function statement(
+  db: Statements,
+  { merchants, apiKeyIds, idempotencyKeys, events, deliveries }: AcceptBatch,
+) {
   // In key order, so that two processes that take the same keys wait for each other and never in a circle.
   const keys = idempotencyKeys.toSorted((a, b) => compare(a.kind, b.kind) || compare(a.key, b.key));
   return db.$queryRaw<Row[]>`

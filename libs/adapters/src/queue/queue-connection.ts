@@ -1,4 +1,10 @@
-import { createPostgresBackend, Queue, runMigrations, setDefaultBackendFactory, type ConnectionOptions } from 'bullmq';
+import {
+  createPostgresBackend,
+  Queue,
+  runMigrations,
+  setDefaultBackendFactory,
+  type ConnectionOptions,
+} from 'bullmq';
 import pg from 'pg';
 import type { Lane } from '#pipeline/hint-queue.js';
 

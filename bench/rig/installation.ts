@@ -1,0 +1,59 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { startEmbeddedPostgres } from '../../apps/standalone/src/embedded-postgres.js';
+import { freeLoopbackPort } from '#adapters/postgres/embedded/loopback-port.js';
+import { migrateDatabase } from '#foundation/migrate-database.js';
+import { startRedis } from '#testkit/redis.js';
+import { startService } from './service-process.js';
+
+export type QueueKind = 'redis' | 'postgres';
+
+export interface Installation {
+  readonly url: string;
+  readonly platformKey: string;
+  /** Stops every process and removes the data. */
+  stop(): Promise<void>;
+}
+
+/**
+ * One API and one worker, each a process of its own, on a new PostgreSQL with the settings that standalone ships (a commit
+ * is on the disk before it is answered), and on a Redis unless the queue is to run on PostgreSQL.
+ *
+ * @param parentDirectory where the data go while it runs; on the disk that is to be measured
+ * @returns null when a Redis is wanted and there is neither REDIS_URL nor a `redis-server` on the PATH
+ */
+export async function startInstallation(
+  queue: QueueKind,
+  parentDirectory: string,
+): Promise<Installation | null> {
+  await using parts = new AsyncDisposableStack();
+  await mkdir(parentDirectory, { recursive: true });
+  const directory = await mkdtemp(join(parentDirectory, 'bench-'));
+  parts.defer(() => rm(directory, { recursive: true, force: true }));
+  const postgres = await startEmbeddedPostgres({ dataDir: join(directory, 'data'), log: () => undefined });
+  parts.defer(() => postgres.stop());
+  const redis = queue === 'redis' ? await startRedis() : undefined;
+  if (redis === null) return null;
+  if (redis !== undefined) parts.defer(() => redis.stop());
+  await migrateDatabase(postgres.databaseUrl, () => undefined);
+  const platformKey = `bench_${randomBytes(24).toString('hex')}`;
+  const environment = {
+    HOST: '127.0.0.1',
+    DATABASE_URL: postgres.databaseUrl,
+    ...(redis === undefined ? {} : { REDIS_URL: redis.url }),
+    POSTHORN_PLATFORM_KEY: platformKey,
+    POSTHORN_ENCRYPTION_KEYS: `bench:${randomBytes(32).toString('base64')}`,
+    POSTHORN_ALLOW_HTTP: 'true',
+    POSTHORN_EGRESS_ALLOW: '127.0.0.0/8',
+    LOG_LEVEL: 'warn',
+  };
+  const port = String(await freeLoopbackPort());
+  const api = await startService('apps/api/src/main.js', { ...environment, PORT: port });
+  parts.defer(() => api.stop());
+  const workerPort = String(await freeLoopbackPort());
+  const worker = await startService('apps/worker/src/main.js', { ...environment, PORT: workerPort });
+  parts.defer(() => worker.stop());
+  const started = parts.move();
+  return { url: `http://127.0.0.1:${port}`, platformKey, stop: () => started.disposeAsync() };
+}
