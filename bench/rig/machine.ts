@@ -1,6 +1,7 @@
 import { open, mkdir, rm } from 'node:fs/promises';
-import { arch, availableParallelism, cpus, loadavg, platform, release, totalmem } from 'node:os';
+import { arch, availableParallelism, cpus, platform, release, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Distribution, distributionOf } from './distribution.js';
 
 /** What a result has to be read with. */
@@ -10,11 +11,14 @@ export interface Machine {
   readonly memory_gib: number;
   readonly system: string;
   readonly node: string;
-  /** Runnable processes over the last minute, before the run: an idle machine is near 0. */
-  readonly load_1m: number;
+  /** Part of all cores that other work takes, just before the run. */
+  readonly busy_percent: number;
   /** Appending 8 KiB and waiting until the disk has them: a 202 cannot come before one of these. */
   readonly disk_sync: Distribution;
 }
+
+/** Long enough to see work that comes and goes. */
+const BUSY_SAMPLE_MS = 2_000;
 
 const SYNC_COUNT = 100;
 /** A page of PostgreSQL's log. */
@@ -28,8 +32,24 @@ export async function describeMachine(directory: string): Promise<Machine> {
     memory_gib: Math.round((totalmem() / 2 ** 30) * 10) / 10,
     system: `${platform()} ${release()} ${arch()}`,
     node: process.version,
-    load_1m: Math.round((loadavg()[0] ?? 0) * 100) / 100,
+    busy_percent: await measureBusyPercent(),
     disk_sync: await measureDiskSync(directory),
+  };
+}
+
+async function measureBusyPercent(): Promise<number> {
+  const before = cpuTimes();
+  await delay(BUSY_SAMPLE_MS);
+  const after = cpuTimes();
+  const busy = 1 - (after.idleMs - before.idleMs) / (after.allMs - before.allMs);
+  return Math.round(busy * 100);
+}
+
+function cpuTimes(): { idleMs: number; allMs: number } {
+  const times = cpus().map((cpu) => cpu.times);
+  return {
+    idleMs: times.reduce((sum, { idle }) => sum + idle, 0),
+    allMs: times.reduce((sum, { user, nice, sys, irq, idle }) => sum + user + nice + sys + irq + idle, 0),
   };
 }
 

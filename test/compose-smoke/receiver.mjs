@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 /** How long `/slow` takes: shorter than an endpoint's deadline, longer than it takes to ask a worker to stop. */
 const SLOW_MS = 4_000;
 
-const refusedOnce = new Set();
+const seen = new Set();
 
 const server = createServer(async (request, response) => {
   if (request.method === 'GET') return response.end();
@@ -13,15 +13,12 @@ const server = createServer(async (request, response) => {
   const body = Buffer.concat(chunks).toString();
   const { url: path, headers } = request;
   console.log(JSON.stringify({ path, from: request.socket.remoteAddress, headers, body }));
+  const isFirst = !seen.has(headers['x-posthorn-event-id']);
+  seen.add(headers['x-posthorn-event-id']);
   if (path === '/slow') setTimeout(() => response.end('late'), SLOW_MS);
-  else response.writeHead(path === '/flaky' && isFirst(headers['x-posthorn-event-id']) ? 500 : 200).end('ok');
+  else if (path === '/flaky' && isFirst) response.writeHead(500).end('not now');
+  else if (path !== '/silent' || !isFirst) response.end('ok');
 });
-
-function isFirst(eventId) {
-  if (refusedOnce.has(eventId)) return false;
-  refusedOnce.add(eventId);
-  return true;
-}
 
 server.listen(8080);
 process.on('SIGTERM', () => process.exit(0));

@@ -16,6 +16,8 @@ const EVENTS = 30;
 const UP_MAX_MS = 15 * 60_000;
 const WAIT_MAX_MS = 30_000;
 const POLL_MS = 100;
+/** An endpoint's deadline, longer than what a worker waits for when it is stopped. */
+const TIMEOUT_MS = 30_000;
 /** What a process may take to stop, from SIGTERM on. */
 const STOP_MAX_MS = 15_000;
 /** Everything: a machine that hangs must not hang the caller. */
@@ -36,17 +38,18 @@ let ending;
 await smoke().then(() => end(), end);
 
 async function smoke() {
-  await up('up with a build');
+  await up('up with a build', ['--build']);
   await tellImage();
   const api = client(await platformKey());
 
   const merchant = await api('POST', '/v1/merchants', { name: 'Compose smoke' });
   await refuses(api, merchant.id, 'http://127.0.0.1:8080/');
   const endpoints = {};
-  for (const path of ['/quick', '/flaky', '/slow']) {
+  for (const path of ['/quick', '/flaky', '/slow', '/silent']) {
     const url = `http://receiver:8080${path}`;
     const events = [`smoke.${path.slice(1)}`];
-    endpoints[path] = await api('POST', '/v1/webhooks', { merchant_id: merchant.id, url, events });
+    const webhook = { merchant_id: merchant.id, url, events, timeout_ms: TIMEOUT_MS };
+    endpoints[path] = await api('POST', '/v1/webhooks', webhook);
   }
   const send = (type, data) => sendRaw(api, merchant.id, type, data);
 
@@ -64,14 +67,22 @@ async function smoke() {
   await tellLog(api, merchant.id);
 
   const slow = await send('smoke.slow', '{"amount": "50.00"}');
-  await until('the slow delivery is in flight', async () => (await receipts()).some(isOf(slow)));
-  await stop();
+  await inFlight(slow);
+  await stop('with a delivery in flight that is answered');
   await up('up again');
   await settled(api, endpoints['/slow'].id, 1, 1);
-  assert.equal((await receipts()).filter(isOf(slow)).length, 1, 'the delivery in flight was sent once');
+  checkReceipt(await receipts(), slow, endpoints['/slow'].secret, 1);
   const log = await api('GET', `/v1/deliveries?merchant_id=${merchant.id}&limit=200`);
   assert.equal(log.data.length, EVENTS + 2, 'the log is there');
-  tell(`the log of ${log.data.length} deliveries is there; the one in flight was settled, sent once`);
+  tell(`the log of ${log.data.length} deliveries is there; the one in flight was sent once`);
+
+  const silent = await send('smoke.silent', '{"amount": "0.10"}');
+  await inFlight(silent);
+  await stop('with one in flight that is never answered');
+  await up('up a third time');
+  await settled(api, endpoints['/silent'].id, 1, 2);
+  checkReceipt(await receipts(), silent, endpoints['/silent'].secret, 2);
+  await tellAttempts(api, endpoints['/silent'].id);
 
   const later = await send('smoke.quick', '{"after": "the restart"}');
   await settled(api, endpoints['/quick'].id, EVENTS + 1, 1);
@@ -79,9 +90,9 @@ async function smoke() {
   tell('sent and received again, signed with the same secret');
 }
 
-async function up(what) {
+async function up(what, options = []) {
   const startedAt = performance.now();
-  const args = ['up', '--detach', '--build', '--wait', '--scale', `worker=${WORKERS}`];
+  const args = ['up', '--detach', '--wait', '--scale', `worker=${WORKERS}`, ...options];
   await compose(args, { timeoutMs: UP_MAX_MS, show: true });
   const ready = await fetch(`${base}/readyz`);
   assert.equal(ready.status, 200, await ready.text());
@@ -91,11 +102,11 @@ async function up(what) {
   tell(`${what}: API and ${workers.length} workers ready after ${seconds(performance.now() - startedAt)}`);
 }
 
-/** Stops everything as a person would, with a delivery in flight, and looks at how each process of ours ended. */
-async function stop() {
+/** Stops everything as a person would, and looks at how each process of ours ended. */
+async function stop(when) {
   const startedAt = Date.now();
   await compose(['stop'], { show: true });
-  tell(`docker compose stop took ${seconds(Date.now() - startedAt)}`);
+  tell(`docker compose stop ${when} took ${seconds(Date.now() - startedAt)}`);
   for (const { Name, State } of [...(await containers('api')), ...(await containers('worker'))]) {
     const tookMs = Date.parse(State.FinishedAt) - startedAt;
     tell(`  ${Name.slice(1)} stopped after ${seconds(tookMs)} with exit code ${State.ExitCode}`);
@@ -111,7 +122,9 @@ async function tellImage() {
   const user = await docker(['exec', api.Id, 'id', '--user', '--name']);
   assert.equal(pid1.split('\0')[0], 'node', 'signals reach node');
   assert.notEqual(user.trim(), 'root');
-  tell(`image ${(image.Size / 1e6).toFixed(0)} MB; PID 1 is "${pid1.split('\0').join(' ').trim()}", user ${user.trim()}`);
+  tell(
+    `image ${(image.Size / 1e6).toFixed(0)} MB; PID 1 is "${pid1.split('\0').join(' ').trim()}", user ${user.trim()}`,
+  );
 }
 
 /** As docs/runbooks/compose.md says. */
@@ -137,7 +150,10 @@ async function sendRaw(api, merchantId, type, data) {
 async function settled(api, webhookId, count, attempts) {
   await until(`${count} deliveries succeeded`, async () => {
     const { data } = await api('GET', `/v1/deliveries?webhook_id=${webhookId}&limit=200`);
-    assert.ok(!data.some(({ status }) => status === 'failed' || status === 'cancelled'), JSON.stringify(data));
+    assert.ok(
+      !data.some(({ status }) => status === 'failed' || status === 'cancelled'),
+      JSON.stringify(data),
+    );
     if (data.length !== count || data.some(({ status }) => status !== 'succeeded')) return false;
     for (const delivery of data) assert.equal(delivery.attempt_count, attempts, JSON.stringify(delivery));
     return true;
@@ -166,6 +182,19 @@ async function tellLog(api, merchantId) {
     const { status_code, duration_ms } = last_attempt;
     tell(`  ${id}  ${event_type}  ${status}  attempts ${attempt_count}  ${status_code} in ${duration_ms} ms`);
   }
+}
+
+/** What a shutdown cut is told as it is, and charged no retry. */
+async function tellAttempts(api, webhookId) {
+  const [{ id }] = (await api('GET', `/v1/deliveries?webhook_id=${webhookId}`)).data;
+  const { attempts } = await api('GET', `/v1/deliveries/${id}`);
+  const outcomes = attempts.map(({ outcome }) => outcome).sort();
+  assert.deepEqual(outcomes, ['succeeded', 'unknown']);
+  tell(`the delivery that the stop cut was sent again: ${outcomes.toReversed().join(', then ')}`);
+}
+
+async function inFlight(event) {
+  await until(`${event.id} is in flight`, async () => (await receipts()).some(isOf(event)));
 }
 
 /** Every delivery that the receiver has printed. */

@@ -60,7 +60,7 @@ describe.each(QUEUES)('API and worker, queue on %s', (queue) => {
     expect(headers['user-agent']).toMatch(/^Posthorn\/\d+\.\d+\.\d+$/);
     expect(headers['x-posthorn-delivery-id']).toBe(delivery.id);
 
-    const { body } = await client.get<Record<string, unknown>>(`/v1/deliveries/${delivery.id}`);
+    const { body } = await client.get(`/v1/deliveries/${delivery.id}`);
     expect(body).toMatchObject({
       status: 'succeeded',
       event_id: 'pay.1',

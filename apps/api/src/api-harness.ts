@@ -15,7 +15,7 @@ import { createLogger } from '#observability/logger.js';
 import { createMetrics } from '#observability/metrics.js';
 import { DatabaseClock } from '#pipeline/database-clock.js';
 import type { ApiOptions } from './api.module.js';
-import { installPlatformKey } from './auth/install-keys.js';
+import { installPlatformKey } from '#foundation/install-platform-key.js';
 import { createApi } from './create-api.js';
 import type { ErrorBody } from './http/error-answer.js';
 

@@ -3,7 +3,7 @@ import { layFoundation } from '#foundation/foundation.js';
 import { tellStartupError } from '#foundation/tell-startup-error.js';
 import { createLogger } from '#observability/logger.js';
 import { stopOnSignals } from '#observability/termination.js';
-import { installPlatformKey } from './auth/install-keys.js';
+import { installPlatformKey } from '#foundation/install-platform-key.js';
 import { createApi } from './create-api.js';
 
 /** Orchestrators kill after 15 s or more; every statement and look-up that a request waits for ends well before. */

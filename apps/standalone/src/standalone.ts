@@ -2,7 +2,7 @@ import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { ApiModule, type ApiOptions } from '#api/api.module.js';
-import { installPlatformKey } from '#api/auth/install-keys.js';
+import { installPlatformKey } from '#foundation/install-platform-key.js';
 import { createAdapter, prepareApi } from '#api/create-api.js';
 import { UndiciSender } from '#adapters/http-sender/undici-sender.js';
 import type { Configuration, ServiceConfiguration } from '#config/environment.js';

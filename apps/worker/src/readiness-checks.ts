@@ -12,7 +12,7 @@ export interface RedisVerdict {
  * A connection of its own to Redis that tells whether hints are safe there: reachable, and with `noeviction`, because
  * a Redis that evicts throws away jobs silently.
  */
-export class RedisProbe {
+class RedisProbe {
   private readonly redis: Redis;
 
   constructor(redisUrl: string) {

@@ -42,7 +42,6 @@ export const DELIVERY_ERRORS = {
   payload_conflict: "The payload format cannot carry this event's data; no request was made.",
   expired: 'The delivery was still open when it became older than the retention.',
 } as const satisfies Readonly<Record<string, string>>;
-export type DeliveryErrorCode = keyof typeof DELIVERY_ERRORS;
 
 /**
  * Codes that Posthorn itself gives to an attempt. Any other `error_code` is the code of the system, the resolver or
@@ -55,7 +54,6 @@ export const ATTEMPT_ERRORS = {
   scheme_not_allowed: 'The egress policy does not allow plain http.',
   worker_lost: 'The worker went away while the request was in flight; whether it arrived is unknown.',
 } as const satisfies Readonly<Record<string, string>>;
-export type AttemptErrorCode = keyof typeof ATTEMPT_ERRORS;
 
 const FOREIGN_CODE = /^[a-z0-9_]{1,64}$/;
 

@@ -1,6 +1,6 @@
 import { formatId } from '#domain/ids.js';
 import { buildPayload } from '#domain/payload-format.js';
-import { signatureHeaderNames, signatureHeaders } from '#domain/signature.js';
+import { signatureHeaders } from '#domain/signature.js';
 import type { Claimed, Target } from './delivery-store.js';
 
 export interface Brand {
@@ -48,16 +48,6 @@ export function signRequest(
       ...target.headers.map(([name]): Header => [name, REDACTED]),
     ],
   };
-}
-
-/** Names that our own headers and these signatures take, in lower case: no merchant's header may use them. */
-export function reservedHeaderNames(
-  signatures: Target['signatures'],
-  headerPrefix: string,
-): ReadonlySet<string> {
-  return new Set(
-    signatures.flatMap((spec) => signatureHeaderNames(spec, headerPrefix)).map((name) => name.toLowerCase()),
-  );
 }
 
 const REDACTED = '***';

@@ -113,7 +113,7 @@ export const attemptView = z
   .meta({ id: 'Attempt' });
 export type AttemptView = z.infer<typeof attemptView>;
 
-export const deliveryEventView = z
+const deliveryEventView = z
   .object({
     id: z.string(),
     type: z.string(),

@@ -13,7 +13,7 @@ import {
   type NewEventInput,
 } from './events.schema.js';
 
-/** Stands for data's value while the other members are checked: data is judged by its bytes. */
+/** Stands for data, there or not, while the other members are checked: data is judged by its bytes. */
 const DATA_SEEN = {};
 
 /**
@@ -74,9 +74,11 @@ function readEvent(document: JsonDocument, span: JsonSpan, path: string): ReadEv
 
 /** The members beside data as plain values, for the schema. A name such as `__proto__` stays an own property. */
 function plainValue(document: JsonDocument, members: readonly JsonMember[]): object {
-  return Object.fromEntries(
-    members.map(({ key, value }) => [key, key === 'data' ? DATA_SEEN : document.valueOf(value)]),
-  );
+  const others = members.filter(({ key }) => key !== 'data');
+  return {
+    ...Object.fromEntries(others.map(({ key, value }) => [key, document.valueOf(value)])),
+    data: DATA_SEEN,
+  };
 }
 
 function problemOfData(data: JsonSpan | undefined): string | null {

@@ -10,7 +10,14 @@ import { BodyBytesMax, JsonDocumentBody } from '../http/body.js';
 import { idempotencyKeyOf } from '../http/idempotency.js';
 import { BODY_ERRORS, Operation } from '../openapi/operation.js';
 import { draftOf, draftsOf } from './event-drafts.js';
-import { acceptedEvent, acceptedEvents, acceptedEventView, BATCH_BYTES_MAX } from './events.schema.js';
+import {
+  acceptedEvent,
+  acceptedEvents,
+  acceptedEventView,
+  BATCH_BYTES_MAX,
+  newEvent,
+  newEventBatch,
+} from './events.schema.js';
 
 @Controller('v1/events')
 @Scopes('events:write')
@@ -28,14 +35,7 @@ export class EventsController {
     status: 202,
     body: newEvent,
     schema: acceptedEvent,
-    errors: [
-      'malformed_json',
-      'not_found',
-      'idempotency_conflict',
-      'payload_too_large',
-      'unsupported_media_type',
-      'invalid_request',
-    ],
+    errors: [...BODY_ERRORS, 'not_found', 'idempotency_conflict'],
   })
   async send(
     @JsonDocumentBody() document: JsonDocument | null,
@@ -57,14 +57,7 @@ export class EventsController {
     status: 202,
     body: newEventBatch,
     schema: acceptedEvents,
-    errors: [
-      'malformed_json',
-      'not_found',
-      'idempotency_conflict',
-      'payload_too_large',
-      'unsupported_media_type',
-      'invalid_request',
-    ],
+    errors: [...BODY_ERRORS, 'not_found', 'idempotency_conflict'],
   })
   async sendBatch(
     @JsonDocumentBody() document: JsonDocument | null,

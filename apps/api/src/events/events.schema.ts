@@ -15,7 +15,7 @@ export const BATCH_EVENTS_MAX = 500;
 /** What the largest batch of ordinary events takes, many times over. */
 export const BATCH_BYTES_MAX = 8 * 1024 * 1024;
 /** Further ahead, a schedule belongs into the producer's own calendar; partitions must outlive it too. */
-export const DELIVER_AT_DAYS_MAX = 30;
+const DELIVER_AT_DAYS_MAX = 30;
 const ORDERING_KEY_LENGTH_MAX = 128;
 
 const PRODUCER_ID = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$/;

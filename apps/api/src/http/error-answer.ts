@@ -10,7 +10,7 @@ export interface ErrorBody {
   readonly request_id: string;
 }
 
-export function errorBody(error: ApiError, requestId: string): ErrorBody {
+function errorBody(error: ApiError, requestId: string): ErrorBody {
   return {
     status: error.status,
     code: error.code,

@@ -6,9 +6,9 @@ export const NAME_LENGTH_MAX = 200;
 /** The producer's own name for a thing: room for a URL or a few joined ids, short enough for an index. */
 export const EXTERNAL_ID_LENGTH_MAX = 255;
 /** Metadata as Stripe's users know it: 50 pairs, names of 40 and values of 500 characters. */
-export const METADATA_PAIRS_MAX = 50;
-export const METADATA_NAME_LENGTH_MAX = 40;
-export const METADATA_VALUE_LENGTH_MAX = 500;
+const METADATA_PAIRS_MAX = 50;
+const METADATA_NAME_LENGTH_MAX = 40;
+const METADATA_VALUE_LENGTH_MAX = 500;
 
 /**
  * A text field. Lengths are in characters (code points), as JSON Schema counts them. NUL has no place in PostgreSQL's

@@ -12,9 +12,9 @@ import { PostAnswer } from '#adapters/postgres/idempotent-posts.js';
 import { invalidRequest } from './api-error.js';
 import { stateOf } from './request-state.js';
 
-export const IDEMPOTENCY_KEY_HEADER = 'idempotency-key';
+const IDEMPOTENCY_KEY_HEADER = 'idempotency-key';
 /** As long as what others take, and short enough for an index. */
-export const IDEMPOTENCY_KEY_LENGTH_MAX = 255;
+const IDEMPOTENCY_KEY_LENGTH_MAX = 255;
 const IDEMPOTENCY_KEY = /^[\x20-\x7e]{1,255}$/;
 
 /** What makes a POST repeatable; see `IdempotentPosts.run`. */

@@ -1,4 +1,5 @@
 import { StandardSchemaValidationPipe, type StandardSchemaValidationPipeOptions } from '@nestjs/common';
+import * as z from 'zod';
 import { invalidRequest, type InputProblem } from './api-error.js';
 
 type Issues = Parameters<NonNullable<StandardSchemaValidationPipeOptions['exceptionFactory']>>[0];
@@ -20,6 +21,26 @@ export class SchemaPipe extends StandardSchemaValidationPipe {
     return;
   }
 }
+
+const TYPE_WORDS: Readonly<Record<string, string>> = {
+  array: 'an array',
+  boolean: 'a boolean',
+  int: 'a whole number',
+  number: 'a number',
+  object: 'an object',
+  string: 'a string',
+};
+
+/** JSON has no `undefined`, which is what the library says of a field that is missing. */
+function wordsForType(issue: z.core.$ZodRawIssue): string | undefined {
+  if (issue.code !== 'invalid_type') return undefined;
+  if (issue.input === undefined) return 'is required';
+  const words = TYPE_WORDS[issue.expected];
+  return words === undefined ? undefined : `must be ${words}`;
+}
+
+// The library takes it for the whole process or for each schema on its own; no other one judges what clients send.
+z.config({ customError: wordsForType });
 
 /** The problems of a failed validation. A field that is not known is named by its own path. */
 export function problemsOf(issues: Issues): [InputProblem, ...InputProblem[]] {

@@ -1,12 +1,24 @@
-import { API_ERRORS, DELIVERY_ERRORS } from '#domain/error-codes.js';
+import { API_ERRORS, ATTEMPT_ERRORS, DELIVERY_ERRORS } from '#domain/error-codes.js';
 
 /** `docs/errors.md`, whole. */
 export function errorsPage(): string {
   const answers = Object.entries(API_ERRORS).map(
     ([code, { status, meaning }]) => `### ${code}\n\n${status}. ${meaning}\n`,
   );
-  const deliveries = Object.entries(DELIVERY_ERRORS).map(([code, meaning]) => `### ${code}\n\n${meaning}\n`);
-  return `${INTRODUCTION}\n${answers.join('\n')}\n${DELIVERIES}\n${deliveries.join('\n')}`;
+  return [
+    INTRODUCTION,
+    answers.join('\n'),
+    DELIVERIES,
+    sections(DELIVERY_ERRORS),
+    ATTEMPTS,
+    sections(ATTEMPT_ERRORS),
+  ].join('\n');
+}
+
+function sections(meanings: Readonly<Record<string, string>>): string {
+  return Object.entries(meanings)
+    .map(([code, meaning]) => `### ${code}\n\n${meaning}\n`)
+    .join('\n');
 }
 
 const INTRODUCTION = `# Errors
@@ -36,4 +48,10 @@ fault: 400, 408 when the request did not arrive in time, 431 when its headers ar
 const DELIVERIES = `## Deliveries
 
 A delivery's own \`error_code\`, when it ended for another reason than its last attempt:
+`;
+
+const ATTEMPTS = `## Attempts
+
+An attempt's \`error_code\`, when there was no whole answer. These are Posthorn's own; any other is the code of the system, the
+resolver, TLS or the HTTP parser in lower case, such as \`econnrefused\`, \`enotfound\` or \`cert_has_expired\`:
 `;

@@ -4,7 +4,7 @@ import type { ZodType } from 'zod';
 import { API_ERRORS, type ApiErrorCode } from '#domain/error-codes.js';
 
 export const BEARER = 'bearer';
-export const ERROR_REF = '#/components/schemas/Error';
+const ERROR_REF = '#/components/schemas/Error';
 
 export interface OperationOptions {
   /** Name of the call in generated clients: a verb and a noun, `createMerchant`. */

@@ -1,8 +1,8 @@
 import * as z from 'zod';
 import type { Cursors, ListIdentity } from './cursors.js';
 
-export const PAGE_ROWS_DEFAULT = 50;
-export const PAGE_ROWS_MAX = 200;
+const PAGE_ROWS_DEFAULT = 50;
+const PAGE_ROWS_MAX = 200;
 
 const DECIMAL = /^\d{1,9}$/;
 

@@ -6,7 +6,7 @@ import type { InputProblem } from '../http/api-error.js';
 export const CUSTOM_HEADERS_MAX = 20;
 export const HEADER_NAME_LENGTH_MAX = 128;
 /** Servers commonly take 8 KiB of headers in all; ours and the signatures need the rest. */
-export const CUSTOM_HEADERS_BYTES_MAX = 6_144;
+const CUSTOM_HEADERS_BYTES_MAX = 6_144;
 /** What a value is shown as, and what keeps it in a PATCH. */
 export const HIDDEN_VALUE = '***';
 

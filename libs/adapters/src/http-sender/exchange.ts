@@ -2,7 +2,7 @@ import type { Dispatcher } from 'undici';
 import type { Deadline } from './deadline.js';
 
 /** What the log keeps of a body (api.md's 16 KiB); nothing that decides an attempt's outcome needs more. */
-export const RESPONSE_BODY_BYTES_MAX = 16_384;
+const RESPONSE_BODY_BYTES_MAX = 16_384;
 
 const EMPTY = new Uint8Array(0);
 

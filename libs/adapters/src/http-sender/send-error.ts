@@ -1,3 +1,4 @@
+import { foreignErrorCode } from '#domain/error-codes.js';
 import { errors } from 'undici';
 import type { SendFailureKind } from '#pipeline/sender.js';
 
@@ -36,7 +37,7 @@ const INVALID_RESPONSE_CODES: ReadonlySet<string> = new Set([
 export function lookupFailure(error: unknown): unknown {
   const code = codeOf(error);
   if (code === null || LOCAL_FAULT_CODES.has(code)) return error;
-  return new SendError('dns_error', code.toLowerCase(), messageOf(error), error);
+  return new SendError('dns_error', foreignErrorCode(code), messageOf(error), error);
 }
 
 /** A connection that could not be made, before TLS. */
@@ -53,7 +54,7 @@ export function handshakeFailure(error: unknown): unknown {
   const code = codeOf(error);
   if (code === null || LOCAL_FAULT_CODES.has(code)) return error;
   if (isNetworkCode(code) && !isTlsCode(code)) return networkFailure(code, error);
-  return new SendError('tls_error', code.toLowerCase(), messageOf(error), error);
+  return new SendError('tls_error', foreignErrorCode(code), messageOf(error), error);
 }
 
 /**
@@ -68,15 +69,15 @@ export function exchangeFailure(error: unknown, closedByPeer: boolean): unknown 
   const code = codeOf(error);
   if (error instanceof SendError || code === null) return error;
   if (INVALID_RESPONSE_CODES.has(code) || (code === 'UND_ERR_SOCKET' && !closedByPeer)) {
-    return new SendError('invalid_response', code.toLowerCase(), messageOf(error), error);
+    return new SendError('invalid_response', foreignErrorCode(code), messageOf(error), error);
   }
   // TLS 1.3 servers refuse a client's missing certificate only after the handshake.
-  if (isTlsCode(code)) return new SendError('tls_error', code.toLowerCase(), messageOf(error), error);
+  if (isTlsCode(code)) return new SendError('tls_error', foreignErrorCode(code), messageOf(error), error);
   return code === 'UND_ERR_SOCKET' || isNetworkCode(code) ? networkFailure(code, error) : error;
 }
 
 function networkFailure(code: string, error: unknown): SendError {
-  return new SendError('connection_error', code.toLowerCase(), messageOf(error), error);
+  return new SendError('connection_error', foreignErrorCode(code), messageOf(error), error);
 }
 
 function isTlsCode(code: string): boolean {

@@ -23,7 +23,7 @@ export class IdempotencyConflict extends Error {
 }
 
 /** Long enough for any client's retries; the same as its competitors' users know. */
-export const IDEMPOTENCY_KEY_TTL_HOURS = 24;
+const IDEMPOTENCY_KEY_TTL_HOURS = 24;
 /** Registration looks a name up for 2 s; a second request with the same key waits for the first one as well. */
 const TRANSACTION_TIMEOUT_MS = 15_000;
 /** How long a request waits for a connection of the pool before the database counts as away. */

@@ -1,5 +1,6 @@
 import { Prisma } from './generated/client.js';
 import { LEASE_GRACE_MS } from '#pipeline/delivery-store.js';
+import { ATTEMPT_ERRORS } from '#domain/error-codes.js';
 import type { Statements } from './database.js';
 import { withDeadlockRetry } from './deadlock.js';
 import { byDay, idRange } from './id-range.js';
@@ -73,7 +74,7 @@ function statement(db: Statements, ids: readonly string[], isLost: Prisma.Sql): 
     WHERE o.delivery_id = lost.delivery_id`;
 }
 
-const WORKER_LOST = 'worker_lost';
+const WORKER_LOST: keyof typeof ATTEMPT_ERRORS = 'worker_lost';
 const WORKER_LOST_MESSAGE =
   'The worker went away before it saw an answer. The receiver may have got the request.';
 /** A delivery that has outlived this many workers may be what ends them: from here on it waits, ever longer. */

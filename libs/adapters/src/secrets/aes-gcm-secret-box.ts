@@ -2,9 +2,9 @@ import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import type { SecretBox } from '#pipeline/secret-box.js';
 
 /** AES-256. */
-export const ENCRYPTION_KEY_BYTES = 32;
+const ENCRYPTION_KEY_BYTES = 32;
 /** The id is written in front of every sealed value, so it stays short. */
-export const ENCRYPTION_KEY_ID_LENGTH_MAX = 32;
+const ENCRYPTION_KEY_ID_LENGTH_MAX = 32;
 
 export interface EncryptionKey {
   /** 1 to {@link ENCRYPTION_KEY_ID_LENGTH_MAX} of `A-Z a-z 0-9 _ . -`; names the key in what it sealed. */

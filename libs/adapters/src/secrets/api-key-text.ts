@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
 /** Tells people and secret scanners what they have found. */
-export const API_KEY_PREFIX = 'phk_';
+const API_KEY_PREFIX = 'phk_';
 /** Enough that nobody ever guesses one of many (2^160 of them), whatever hash it is stored under. */
 const RANDOM_BYTES = 20;
 /** Crockford's base32: no letter looks like a digit. 160 bits fill 32 characters exactly, a CRC-32 takes 7. */

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
-import type { ReceivedRequest } from './receiver.js';
+import type { ReceivedRequest } from './received-request.js';
 
 /** One request as a behaviour sees it: whole, and not answered yet. */
 export interface ReceiverExchange {

@@ -1,6 +1,5 @@
 import {
   createServer,
-  type IncomingHttpHeaders,
   type IncomingMessage,
   type Server,
   type ServerResponse,
@@ -8,24 +7,8 @@ import {
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { respond, type Behaviour } from './behaviour.js';
+import type { ReceivedRequest } from './received-request.js';
 import { TEST_CERTIFICATE } from './test-certificate.js';
-
-/** A request, kept as it came, once its body was there whole. */
-export interface ReceivedRequest {
-  readonly method: string;
-  /** Path and query, as on the request line. */
-  readonly path: string;
-  readonly headers: IncomingHttpHeaders;
-  /** Name, value, name, value, ... in wire order and case. */
-  readonly rawHeaders: readonly string[];
-  readonly body: Buffer;
-  /** When its head had arrived, on the clock of `performance.now()`. */
-  readonly arrivedMs: number;
-  /** The same instant in milliseconds since the Unix epoch. */
-  readonly arrivedAtUnixMs: number;
-  /** Which of the connections made to the receiver it came on, from 1. */
-  readonly connection: number;
-}
 
 export interface ReceiverOptions {
   /** What it does on paths without a behaviour of their own. 200 and no body if left out. */
