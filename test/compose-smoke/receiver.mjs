@@ -4,8 +4,6 @@ import { createServer } from 'node:http';
 /** How long `/slow` takes: shorter than an endpoint's deadline, longer than it takes to ask a worker to stop. */
 const SLOW_MS = 4_000;
 
-const seen = new Set();
-
 const server = createServer(async (request, response) => {
   if (request.method === 'GET') return response.end();
   const chunks = [];
@@ -13,8 +11,7 @@ const server = createServer(async (request, response) => {
   const body = Buffer.concat(chunks).toString();
   const { url: path, headers } = request;
   console.log(JSON.stringify({ path, from: request.socket.remoteAddress, headers, body }));
-  const isFirst = !seen.has(headers['x-posthorn-event-id']);
-  seen.add(headers['x-posthorn-event-id']);
+  const isFirst = headers['x-posthorn-attempt'] === '1';
   if (path === '/slow') setTimeout(() => response.end('late'), SLOW_MS);
   else if (path === '/flaky' && isFirst) response.writeHead(500).end('not now');
   else if (path !== '/silent' || !isFirst) response.end('ok');

@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 
 /** Never the project or the image of an installation on the same machine. */
 const PROJECT = `posthorn-smoke-${process.pid}`;
-const IMAGE = 'posthorn:smoke';
+const IMAGE = `posthorn:smoke-${process.pid}`;
 const WORKERS = 3;
 const EVENTS = 30;
 
@@ -23,7 +23,8 @@ const STOP_MAX_MS = 15_000;
 /** Everything: a machine that hangs must not hang the caller. */
 const TOTAL_MAX_MS = 25 * 60_000;
 
-const FILES = ['-f', 'docker-compose.yml', '-f', 'test/compose-smoke/compose.yml'];
+/** Without the `.env` of an installation. */
+const FILES = ['--env-file', '/dev/null', '-f', 'docker-compose.yml', '-f', 'test/compose-smoke/compose.yml'];
 const port = await freePort();
 const base = `http://127.0.0.1:${port}`;
 const environment = {
@@ -283,10 +284,13 @@ async function finish(error) {
     await compose(['ps', '--all'], { show: true }).catch(() => undefined);
     await compose(['logs', '--no-color', '--tail', '40'], { show: true }).catch(() => undefined);
   }
-  await compose(['down', '--volumes', '--remove-orphans'], { show: true }).catch((problem) => {
+  try {
+    await compose(['down', '--volumes', '--remove-orphans'], { show: true });
+    await docker(['image', 'rm', '--force', IMAGE]);
+  } catch (problem) {
     console.error(problem);
     error ??= problem;
-  });
+  }
   tell(error ? 'FAILED' : 'passed');
   process.exit(error ? 1 : 0);
 }

@@ -80,6 +80,37 @@ describe.each(QUEUES)('API and worker, queue on %s', (queue) => {
     expect(JSON.stringify(body)).not.toContain(headers['webhook-signature']);
   });
 
+  test('events can be read back, their data byte for byte, by either kind of id', async () => {
+    const merchantId = await client.newMerchant();
+    const data = '{"amount":1.10,"big":12345678901234567890,"twice":1,"twice":2}';
+    const bytes = `{"merchant_id":"${merchantId}","type":"payment.success","id":"read-me","data":${data}}`;
+    const sent = await client.call('POST', '/v1/events', { bytes });
+    expect(sent.status).toBe(202);
+    const made = await client.sendEvent(merchantId);
+    const own = await client.get(`/v1/events/read-me?merchant_id=${merchantId}`);
+    expect(own).toMatchObject({
+      status: 200,
+      body: { id: 'read-me', merchant_id: merchantId, deliveries: 0 },
+    });
+    expect(own.text).toContain(`"data":${data}`);
+    expect((await client.get(`/v1/events/${made.id}`)).body).toMatchObject({
+      id: made.id,
+      data: { amount: '50.00' },
+    });
+    expect(await client.get('/v1/events/never-sent')).toMatchObject({
+      status: 404,
+      body: { code: 'not_found' },
+    });
+    const list = await client.get<{ data: { id: string }[]; next_cursor: string }>(
+      `/v1/events?merchant_id=${merchantId}&limit=1`,
+    );
+    expect(list.body.data).toMatchObject([{ id: made.id }]);
+    const rest = await client.get<{ data: { id: string }[]; next_cursor: null }>(
+      `/v1/events?merchant_id=${merchantId}&limit=1&cursor=${list.body.next_cursor}`,
+    );
+    expect(rest.body).toMatchObject({ data: [{ id: 'read-me' }], next_cursor: null });
+  });
+
   test("a secret of the merchant's own, without whsec_, verifies as raw bytes", async () => {
     const merchantId = await client.newMerchant();
     const secret = 'your_webhook_secret';

@@ -43,6 +43,12 @@ export class StoredState {
     return Object.fromEntries(rows.map(({ name, digest }) => [name, digest]));
   }
 
+  /** For what no call shows: the first column of a query's rows. */
+  async values(sql: string, parameters: readonly unknown[]): Promise<unknown[]> {
+    const { rows } = await this.#client.query<unknown[]>({ text: sql, values: [...parameters], rowMode: 'array' });
+    return rows.map(([value]) => value);
+  }
+
   close(): Promise<void> {
     return this.#client.end();
   }

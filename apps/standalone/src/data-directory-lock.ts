@@ -1,4 +1,5 @@
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { StartupError } from '#adapters/postgres/embedded/startup-error.js';
 
@@ -35,4 +36,22 @@ export function lockDataDirectory(dataDir: string): () => void {
   return () => {
     held.close();
   };
+}
+
+/**
+ * For a start that has touched nothing yet: does nothing unless the directory is there and taken.
+ *
+ * @throws StartupError as {@link lockDataDirectory} does
+ */
+export function refuseLockedDataDirectory({
+  databaseUrl,
+  dataDir,
+}: {
+  readonly databaseUrl: string | null;
+  readonly dataDir: string;
+}): void {
+  const directory = resolve(dataDir);
+  // With a database elsewhere nobody locks it.
+  if (databaseUrl !== null || !existsSync(join(directory, 'lock'))) return;
+  lockDataDirectory(directory)();
 }

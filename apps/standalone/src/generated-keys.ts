@@ -1,10 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { generateApiKey } from '#adapters/secrets/api-key-text.js';
 import { openDataDirectory } from './data-directory.js';
 import { readOrMakePrivateFile } from './private-file.js';
-
-/** 256 bits, in 43 characters of base64url: no need to ever stretch or rotate it for strength. */
-const PLATFORM_KEY_RANDOM_BYTES = 32;
 
 /** The key length of AES-256. */
 const ENCRYPTION_KEY_BYTES = 32;
@@ -30,17 +28,15 @@ export interface GeneratedKeys {
 export async function generatedKeys(dataDir: string): Promise<GeneratedKeys> {
   const directory = await openDataDirectory(dataDir);
   const encryption = await readOrMakePrivateFile(join(directory, 'encryption-keys'), newEncryptionKey);
-  const platform = await readOrMakePrivateFile(join(directory, 'platform-key'), newPlatformKey);
+  const platform = await readOrMakePrivateFile(join(directory, 'platform-key'), () =>
+    generateApiKey(randomBytes),
+  );
   return {
     platformKey: platform.content,
     encryptionKeys: encryption.content,
     platformKeyIsNew: platform.isNew,
     encryptionKeysAreNew: encryption.isNew,
   };
-}
-
-function newPlatformKey(): string {
-  return `phk_${randomBytes(PLATFORM_KEY_RANDOM_BYTES).toString('base64url')}`;
 }
 
 function newEncryptionKey(): string {

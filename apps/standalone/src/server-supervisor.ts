@@ -5,6 +5,9 @@ import type { RunningServer } from '#adapters/postgres/embedded/server-process.j
 const RESTART_WAITS_MS = [0, 500, 2_000];
 const RESTART_WAIT_MS_MAX = 10_000;
 
+/** Pools say that they have ended when they have hung up, and their sessions end some milliseconds later. */
+const HANG_UP_TIMEOUT_MS = 1_000;
+
 /** Keeps a server running, whatever ends it, until it is told to stop. */
 export class ServerSupervisor {
   readonly #launch: () => Promise<RunningServer>;
@@ -24,19 +27,28 @@ export class ServerSupervisor {
 
   async stop(): Promise<void> {
     this.#stopping.abort();
+    await this.#waitForLastSession();
     await this.#server.stop();
     // One that is just being started again is stopped there.
     await this.#watching;
     process.off('exit', this.#onProcessExit);
   }
 
+  /**
+   * A smart shutdown: the server takes no new sessions, and ends with the last one. Cut off instead, sessions that are just
+   * ending would be errors in its log and in the pools that they belonged to.
+   */
+  async #waitForLastSession(): Promise<void> {
+    signalServer(this.#server.pid, 'SIGTERM');
+    const timer = new AbortController();
+    const timeout = delay(HANG_UP_TIMEOUT_MS, undefined, { signal: timer.signal }).catch(() => undefined);
+    await Promise.race([this.#server.exited, timeout]);
+    timer.abort();
+  }
+
   /** `process.exit` without stop(): the server ends by itself a moment later. */
   readonly #onProcessExit = (): void => {
-    try {
-      process.kill(this.#server.pid, 'SIGINT');
-    } catch {
-      // It has ended already.
-    }
+    signalServer(this.#server.pid, 'SIGINT');
   };
 
   async #watch(): Promise<void> {
@@ -70,5 +82,13 @@ export class ServerSupervisor {
 
   #isStopping(): boolean {
     return this.#stopping.signal.aborted;
+  }
+}
+
+function signalServer(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It has ended already.
   }
 }

@@ -2,20 +2,32 @@ import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { ApiModule, type ApiOptions } from '#api/api.module.js';
-import { installPlatformKey } from '#foundation/install-platform-key.js';
+import { installPlatformKey } from '#api/auth/install-keys.js';
 import { createAdapter, prepareApi } from '#api/create-api.js';
 import { UndiciSender } from '#adapters/http-sender/undici-sender.js';
 import type { Configuration, ServiceConfiguration } from '#config/environment.js';
 import { type Foundation, layFoundation } from '#foundation/foundation.js';
 import { migrateDatabase } from '#foundation/migrate-database.js';
 import { type Logger, nestLogger } from '#observability/logger.js';
-import { queueCheck } from '#worker/readiness-checks.js';
+import type { ReadinessCheck } from '#observability/readiness.js';
+import { consumingCheck, queueCheck } from '#worker/readiness-checks.js';
 import { WorkerModule } from '#worker/worker.module.js';
+import { refuseLockedDataDirectory } from './data-directory-lock.js';
 import { startEmbeddedPostgres } from './embedded-postgres.js';
 import { generatedKeys } from './generated-keys.js';
 import { assertPortFree } from './port.js';
+import { problemsAfterStart } from './ready.js';
 import { withGeneratedKeys } from './service-configuration.js';
 import { welcome } from './welcome.js';
+
+export interface StandaloneOptions {
+  readonly configuration: Configuration;
+  readonly logger: Logger;
+  /** Takes lines for a person at a terminal. */
+  readonly say: (line: string) => void;
+  /** Aborted: the start ends after the step that it is at, rejects, and has left nothing running. */
+  readonly interruption: AbortSignal;
+}
 
 export interface Standalone {
   readonly url: string;
@@ -37,29 +49,30 @@ class Undo {
 }
 
 /**
- * API and worker in one process, on a PostgreSQL of its own unless `DATABASE_URL` names one.
+ * API and worker in one process, on a PostgreSQL of its own unless `DATABASE_URL` names one. Resolves once it is ready,
+ * or has said why it is not.
  *
- * @param say takes lines for a person at a terminal
  * @throws {StartupError} and others, with one line for the person; nothing is left running then
  */
-export async function startStandalone(
-  configuration: Configuration,
-  logger: Logger,
-  say: (line: string) => void,
-): Promise<Standalone> {
+export async function startStandalone(options: StandaloneOptions): Promise<Standalone> {
+  const { configuration, logger, interruption } = options;
   const undo = new Undo();
   try {
-    // Before anything else is touched: the mistake that is made most often.
+    // Before anything is made: the mistakes that are made most often.
+    refuseLockedDataDirectory(configuration);
     await assertPortFree(configuration);
     const keys = await generatedKeys(configuration.dataDir);
-    const service = withGeneratedKeys(configuration, keys, await databaseUrlOf(configuration, undo, say));
+    const service = withGeneratedKeys(configuration, keys, await databaseUrlOf(configuration, logger, undo));
+    interruption.throwIfAborted();
     await migrateDatabase(service.databaseUrl, (line) => logger.info(line));
+    interruption.throwIfAborted();
     const foundation = await layFoundation(service, logger);
     undo.add(() => foundation.close());
     await installPlatformKey(foundation.database, service.platformKey, foundation.ids);
-    const app = await startApp(service, foundation, undo);
-    const url = await app.getUrl();
-    say(welcome({ url, configuration, keys }));
+    const { url, checks } = await startApp(service, foundation, undo);
+    const problems = await problemsAfterStart(checks, interruption);
+    interruption.throwIfAborted();
+    options.say(welcome({ url, problems, configuration, keys }));
     return { url, stop: () => undo.all() };
   } catch (error) {
     await undo.all();
@@ -67,13 +80,12 @@ export async function startStandalone(
   }
 }
 
-async function databaseUrlOf(
-  configuration: Configuration,
-  undo: Undo,
-  say: (line: string) => void,
-): Promise<string> {
+async function databaseUrlOf(configuration: Configuration, logger: Logger, undo: Undo): Promise<string> {
   if (configuration.databaseUrl !== null) return configuration.databaseUrl;
-  const postgres = await startEmbeddedPostgres({ dataDir: configuration.dataDir, log: say });
+  const postgres = await startEmbeddedPostgres({
+    dataDir: configuration.dataDir,
+    log: (line) => logger.info(line),
+  });
   undo.add(() => postgres.stop());
   return postgres.databaseUrl;
 }
@@ -82,19 +94,20 @@ async function startApp(
   service: ServiceConfiguration,
   foundation: Foundation,
   undo: Undo,
-): Promise<NestFastifyApplication> {
+): Promise<{ readonly url: string; readonly checks: readonly ReadinessCheck[] }> {
   const sender = new UndiciSender({ egress: foundation.egressPolicy });
   // By then, what is still in flight was given up, and recorded so.
   undo.add(() => sender.close(0));
   const queue = queueCheck(service.redisUrl, foundation.logger);
   undo.add(queue.close);
+  const checks = [foundation.databaseCheck, queue.check];
   const api: ApiOptions = {
     ...foundation,
     databaseClock: foundation.clock,
     idMaker: foundation.ids,
     cursorSecret: service.encryptionKeys[0].key,
     headerPrefix: service.headerPrefix,
-    readinessChecks: [foundation.databaseCheck, queue.check],
+    readinessChecks: checks,
   };
   const app = await NestFactory.create<NestFastifyApplication>(
     {
@@ -105,9 +118,11 @@ async function startApp(
     { logger: nestLogger(foundation.logger), bodyParser: false, abortOnError: false },
   );
   undo.add(() => app.close());
+  // The application has to be there before it can be asked whether it works.
+  checks.push(consumingCheck(app));
   await prepareApi(app, api);
   await app.listen({ port: service.port, host: service.host });
-  return app;
+  return { url: await app.getUrl(), checks };
 }
 
 @Module({})

@@ -11,7 +11,8 @@ const WORKER_OPTIONS = {
   // Each hint in hand holds at least one slot or waits for one; more jobs than slots would only wait.
   concurrency: SLOTS,
   // A job that BullMQ believes stalled is one whose deliveries the lease already protects: it must never be failed.
-  maxStalledCount: Number.MAX_SAFE_INTEGER,
+  // The most that BullMQ's PostgreSQL backend can hold.
+  maxStalledCount: 2 ** 31 - 1,
 };
 
 /** At most a line in this time about what is our own trouble. */

@@ -1,6 +1,8 @@
+import type { INestApplicationContext } from '@nestjs/common';
+import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { ReadinessCheck } from '#observability/readiness.js';
-import { Redis } from 'ioredis';
+import { FastHintProcessor, SlowHintProcessor } from './hint-processors.js';
 
 /** What a readiness check says of Redis: null when all is well, else one line, and whether it is only a warning. */
 export interface RedisVerdict {
@@ -66,4 +68,18 @@ export function queueCheck(
     return verdict.problem;
   };
   return { check: { name: 'queue', problem }, close: () => probe.close() };
+}
+
+/** Whether an application with `WorkerModule` in it takes hints off both lanes. It is asked only once it is up. */
+export function consumingCheck(app: Pick<INestApplicationContext, 'get'>): ReadinessCheck {
+  return {
+    name: 'consuming',
+    problem: () => {
+      const workers = [app.get(FastHintProcessor).worker, app.get(SlowHintProcessor).worker];
+      const idle = workers.filter((worker) => !worker.isRunning() || worker.isPaused());
+      return Promise.resolve(
+        idle.length === 0 ? null : `nothing takes from ${idle.map(({ name }) => name).join(', ')}`,
+      );
+    },
+  };
 }

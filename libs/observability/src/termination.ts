@@ -10,8 +10,8 @@ export interface TerminationOptions {
 }
 
 /**
- * Stops the process in order on SIGTERM, SIGINT and SIGHUP (a terminal that was closed): exit code 0 when everything closed in time, else 1. A second
- * signal within 2 s is the same one; a later one ends the process at once.
+ * Stops the process in order on SIGTERM, SIGINT and SIGHUP (a terminal that was closed): exit code 0 when everything
+ * closed in time, else 1. A second signal within 2 s is the same one; a later one ends the process at once.
  */
 export function stopOnSignals({ stop, deadlineMs, onError }: TerminationOptions): void {
   let firstAtMs: number | null = null;

@@ -3,6 +3,7 @@ import { ApiExcludeEndpoint, ApiTags } from '@nestjs/swagger';
 import type * as z from 'zod';
 import { cancelDelivery } from '#adapters/postgres/cancel-deliveries.js';
 import { DeliveryLog, type DeliveryRecord } from '#adapters/postgres/delivery-log.js';
+import { EventLog } from '#adapters/postgres/event-log.js';
 import type { EndpointRecord } from '#adapters/postgres/endpoints-record.js';
 import { IdempotentPosts, type PostAnswer, type Transaction } from '#adapters/postgres/idempotent-posts.js';
 import { retryDelivery, type RetryOutcome } from '#adapters/postgres/retry-delivery.js';
@@ -37,6 +38,7 @@ type DeliveryPage = z.infer<typeof deliveryPage>;
 export class DeliveriesController {
   constructor(
     private readonly log: DeliveryLog,
+    private readonly events: EventLog,
     private readonly deliveries: DeliveryList,
     private readonly posts: IdempotentPosts,
     @Inject(Dispatcher) private readonly dispatcher: Pick<Dispatcher, 'retrying'>,
@@ -102,7 +104,7 @@ export class DeliveriesController {
   async read(@Loaded() delivery: DeliveryRecord): Promise<string> {
     const [attempts, event] = await Promise.all([
       this.log.attempts(delivery.id),
-      this.log.event(delivery.eventId),
+      this.events.find(delivery.eventId),
     ]);
     return deliveryDetailJson(delivery, attempts, event);
   }

@@ -330,6 +330,8 @@ describe('one delivery', () => {
       id: eventId,
       type: 'payment.success',
       merchant_id: merchant.id,
+      ordering_key: null,
+      deliver_at: null,
       created_at: '2026-03-01T00:00:01.000Z',
       deliveries: 1,
       data: { amount: 1.1 },

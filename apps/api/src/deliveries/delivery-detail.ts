@@ -1,6 +1,9 @@
-import type { AttemptRecord, DeliveryRecord, EventRecord } from '#adapters/postgres/delivery-log.js';
+import type { AttemptRecord, DeliveryRecord } from '#adapters/postgres/delivery-log.js';
+import type { EventRecord } from '#adapters/postgres/event-log.js';
 import { formatId, ID_PREFIXES } from '#domain/ids.js';
 import { buildPayload } from '#domain/payload-format.js';
+import { eventJson, publicIdOf } from '../events/event-view.js';
+import { utf8, withLastMember } from '../http/json-text.js';
 import { type AttemptView, viewDelivery } from './delivery.schema.js';
 
 /**
@@ -17,22 +20,6 @@ export function deliveryDetailJson(
   return withLastMember(JSON.stringify(rest), 'event', event === null ? 'null' : eventJson(event));
 }
 
-function eventJson(event: EventRecord): string {
-  const rest = {
-    id: publicId(event),
-    type: event.type,
-    merchant_id: formatId(ID_PREFIXES.merchant, event.merchantId),
-    created_at: event.createdAt.toISOString(),
-    deliveries: event.deliveryCount,
-  };
-  return withLastMember(JSON.stringify(rest), 'data', event.data === null ? 'null' : utf8(event.data));
-}
-
-/** @param object the JSON text of an object that has members already */
-function withLastMember(object: string, name: string, json: string): string {
-  return `${object.slice(0, -1)},${JSON.stringify(name)}:${json}}`;
-}
-
 /** What every attempt of the delivery sends; null when nothing could be sent, or can be rebuilt any more. */
 function requestBody({ payloadFormat }: DeliveryRecord, event: EventRecord | null): string | null {
   const data = event?.data ?? null;
@@ -40,17 +27,13 @@ function requestBody({ payloadFormat }: DeliveryRecord, event: EventRecord | nul
   const { type, createdAt, createdAtText } = event;
   return utf8(
     buildPayload(payloadFormat, {
-      publicId: publicId(event),
+      publicId: publicIdOf(event),
       type,
       createdAtMs: createdAt.getTime(),
       createdAtText,
       data,
     }),
   );
-}
-
-function publicId(event: EventRecord): string {
-  return event.producerId ?? formatId(ID_PREFIXES.event, event.id);
 }
 
 function viewAttempt(attempt: AttemptRecord, body: string | null): AttemptView {
@@ -106,8 +89,4 @@ function decodeUtf8(bytes: Uint8Array, isTruncated: boolean): string | null {
   } catch {
     return null;
   }
-}
-
-function utf8(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
 }

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type * as z from 'zod';
 import { DeliveryLog } from '#adapters/postgres/delivery-log.js';
 import { EndpointRepository } from '#adapters/postgres/endpoints.js';
+import { EventLog } from '#adapters/postgres/event-log.js';
 import { ID_PREFIXES, parseId } from '#domain/ids.js';
 import { notFound } from '../http/api-error.js';
 import { Cursors } from '../paging/cursors.js';
@@ -13,6 +14,7 @@ import { type DeliveryQuery, type deliveryPage, viewDelivery } from './delivery.
 export class DeliveryList {
   constructor(
     private readonly log: DeliveryLog,
+    private readonly events: EventLog,
     private readonly endpoints: EndpointRepository,
     private readonly cursors: Cursors,
   ) {}
@@ -32,7 +34,7 @@ export class DeliveryList {
       outcome: query.outcome,
       statusCode: query.status_code,
       eventType: query.event_type,
-      eventIds: query.event_id === undefined ? undefined : await this.log.eventIdsOf(query.event_id, owner),
+      eventIds: query.event_id === undefined ? undefined : await this.events.idsOf(query.event_id, owner),
       createdAfterMs: query.created_after,
       createdBeforeMs: query.created_before,
     };

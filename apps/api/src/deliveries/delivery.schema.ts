@@ -4,6 +4,7 @@ import { DELIVERY_STATUSES, OUTCOMES, TRIGGERS } from '#domain/attempt-outcome.j
 import { isEventType } from '#domain/event-type-pattern.js';
 import { formatId, ID_PREFIXES, uuidTimeMs } from '#domain/ids.js';
 import { parseRfc3339 } from '#domain/timestamps.js';
+import { eventView } from '../events/event-view.js';
 import { idOf, instant, timestamp } from '../http/fields.js';
 import { pageOf, pageQuery } from '../paging/page.js';
 
@@ -113,24 +114,10 @@ export const attemptView = z
   .meta({ id: 'Attempt' });
 export type AttemptView = z.infer<typeof attemptView>;
 
-const deliveryEventView = z
-  .object({
-    id: z.string(),
-    type: z.string(),
-    merchant_id: idOf(ID_PREFIXES.merchant),
-    created_at: instant,
-    deliveries: z.int().meta({ description: 'How many endpoints got it.' }),
-    data: z
-      .record(z.string(), z.unknown())
-      .nullable()
-      .meta({ description: 'The bytes that were sent in, as they came; null once erased.' }),
-  })
-  .meta({ id: 'DeliveryEvent' });
-
 export const deliveryDetailView = deliveryView
   .extend({
     attempts: z.array(attemptView).meta({ description: `The latest ${ATTEMPTS_SHOWN_MAX}, in their order.` }),
-    event: deliveryEventView.nullable().meta({ description: 'null once older than the log.' }),
+    event: eventView.nullable().meta({ description: 'null once older than the log.' }),
   })
   .meta({ id: 'DeliveryDetail' });
 

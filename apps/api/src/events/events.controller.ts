@@ -1,28 +1,90 @@
-import { Controller, HttpCode, Post, Req } from '@nestjs/common';
+import { Controller, Get, Header, HttpCode, Param, Post, Query, Req } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
+import type * as z from 'zod';
 import type { Principal } from '#adapters/postgres/api-keys.js';
+import { EventLog } from '#adapters/postgres/event-log.js';
 import type { JsonDocument } from '#domain/raw-json.js';
 import { type AcceptedEvent, Acceptor, type EventDraft } from '#pipeline/accept.js';
 import { unauthenticated } from '../auth/authentication.guard.js';
 import { ConfirmsKey, CurrentPrincipal, Scopes } from '../auth/decorators.js';
-import { ApiError, notFound } from '../http/api-error.js';
+import { MerchantScope } from '../auth/principal.js';
+import { ApiError, conflict, notFound } from '../http/api-error.js';
 import { BodyBytesMax, JsonDocumentBody } from '../http/body.js';
 import { idempotencyKeyOf } from '../http/idempotency.js';
 import { BODY_ERRORS, Operation } from '../openapi/operation.js';
+import { Cursors } from '../paging/cursors.js';
+import { readPage } from '../paging/page.js';
 import { draftOf, draftsOf } from './event-drafts.js';
+import { eventJson, eventView } from './event-view.js';
 import {
   acceptedEvent,
   acceptedEvents,
   acceptedEventView,
   BATCH_BYTES_MAX,
+  eventPage,
+  eventQuery,
   newEvent,
   newEventBatch,
 } from './events.schema.js';
 
+/** Events are answered as text, so that their data stays as it came. */
+const JSON_TYPE = 'application/json; charset=utf-8';
+
 @Controller('v1/events')
 @Scopes('events:write')
 export class EventsController {
-  constructor(private readonly acceptor: Acceptor) {}
+  constructor(
+    private readonly acceptor: Acceptor,
+    private readonly log: EventLog,
+    private readonly cursors: Cursors,
+  ) {}
+
+  @Get()
+  @Scopes('deliveries:read')
+  @Header('content-type', JSON_TYPE)
+  @Operation({
+    id: 'listEvents',
+    summary: 'List events',
+    status: 200,
+    schema: eventPage,
+    errors: ['not_found', 'invalid_request'],
+  })
+  async list(
+    @MerchantScope() merchantId: string | null,
+    @Query({ schema: eventQuery }) query: z.infer<typeof eventQuery>,
+  ): Promise<string> {
+    const { data, next_cursor } = await readPage(
+      this.cursors,
+      { list: 'events', merchantId },
+      query,
+      (page) => this.log.list(merchantId, page),
+      eventJson,
+    );
+    return `{"data":[${data.join(',')}],"next_cursor":${JSON.stringify(next_cursor)}}`;
+  }
+
+  @Get(':id')
+  @Scopes('deliveries:read')
+  @Header('content-type', JSON_TYPE)
+  @Operation({
+    id: 'getEvent',
+    summary: 'Get an event',
+    description:
+      "By the id that was made, or the producer's own. A platform key that asks for an id which several merchants' " +
+      'events have gets a `conflict`, and names the `merchant_id`.',
+    status: 200,
+    schema: eventView,
+    errors: ['not_found', 'conflict'],
+  })
+  async read(@Param('id') publicId: string, @MerchantScope() merchantId: string | null): Promise<string> {
+    const ids = await this.log.idsOf(publicId, merchantId ?? undefined);
+    const [id] = ids;
+    if (ids.length > 1)
+      throw conflict('Several merchants have an event of this id: name one with ?merchant_id=.');
+    const event = id === undefined ? null : await this.log.find(id);
+    if (event === null || (merchantId !== null && event.merchantId !== merchantId)) throw notFound();
+    return eventJson(event);
+  }
 
   @Post()
   @HttpCode(202)

@@ -1,6 +1,7 @@
 import { type BeforeApplicationShutdown, Injectable, Module } from '@nestjs/common';
 import { PostgresAcceptStore } from '#adapters/postgres/accept-store.js';
 import type { Database } from '#adapters/postgres/database.js';
+import { EventLog } from '#adapters/postgres/event-log.js';
 import type { IdMaker } from '#domain/ids.js';
 import { Acceptor } from '#pipeline/accept.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
@@ -34,7 +35,13 @@ class AcceptedBeforeShutdown implements BeforeApplicationShutdown {
         return new Acceptor(store, new Subscriptions(store), ids, () => clock.nowMs(), dispatcher);
       },
     },
+    {
+      provide: EventLog,
+      inject: [DATABASE],
+      useFactory: (database: Database) => new EventLog(database),
+    },
     AcceptedBeforeShutdown,
   ],
+  exports: [EventLog],
 })
 export class EventsModule {}

@@ -5,6 +5,8 @@ import { parseRfc3339 } from '#domain/timestamps.js';
 import type { AcceptedEvent } from '#pipeline/accept.js';
 import { formatId } from '#domain/ids.js';
 import { idOf, instant, text, timestamp } from '../http/fields.js';
+import { pageOf, pageQuery } from '../paging/page.js';
+import { eventView } from './event-view.js';
 
 /** A payment's whole record, with room to spare; more belongs behind a URL in the data. */
 export const DATA_BYTES_MAX = 262_144;
@@ -83,6 +85,13 @@ export const acceptedEvent = z
   .meta({ id: 'AcceptedEvent' });
 
 export const acceptedEvents = z.object({ data: z.array(acceptedEvent) }).meta({ id: 'AcceptedEvents' });
+
+export const eventQuery = z.strictObject({
+  ...pageQuery,
+  merchant_id: z.string().optional().meta({ description: 'For platform keys; left out: across merchants.' }),
+});
+
+export const eventPage = pageOf(eventView, 'EventPage');
 
 export function acceptedEventView(event: AcceptedEvent): z.infer<typeof acceptedEvent> {
   return {

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { createTestDatabase, type TestDatabase } from '#testkit/postgres.js';
 import { connectDatabase, type Database } from './database.js';
 import { ATTEMPTS_SHOWN_MAX, DeliveryLog } from './delivery-log.js';
+import { EventLog } from './event-log.js';
 import {
   addDelivery,
   addEndpoint,
@@ -18,6 +19,7 @@ const SETUP_TIMEOUT_MS = 60_000;
 let testDatabase: TestDatabase;
 let db: Database;
 let log: DeliveryLog;
+let events: EventLog;
 let merchantId: string;
 let endpointId: string;
 
@@ -25,6 +27,7 @@ beforeAll(async () => {
   testDatabase = await createTestDatabase();
   db = connectDatabase(testDatabase.databaseUrl, 2);
   log = new DeliveryLog(db);
+  events = new EventLog(db);
   await ensurePartitions(db, DAY_ONE_MS);
   merchantId = await addMerchant(db);
   endpointId = await addEndpoint(db, merchantId);
@@ -67,10 +70,10 @@ test('a public event id is Posthorn’s own, or what producers gave, of one merc
     endpointId: await addEndpoint(db, otherMerchantId),
     producerId: 'order-1',
   });
-  await expect(log.eventIdsOf('order-1', merchantId)).resolves.toEqual([mine.eventId]);
-  await expect(log.eventIdsOf('order-1', undefined)).resolves.toEqual([theirs.eventId, mine.eventId]);
-  await expect(log.eventIdsOf('order-2', undefined)).resolves.toEqual([]);
-  await expect(log.eventIdsOf('evt_01h455vb4pex5vsknk084sn02q', merchantId)).resolves.toEqual([
+  await expect(events.idsOf('order-1', merchantId)).resolves.toEqual([mine.eventId]);
+  await expect(events.idsOf('order-1', undefined)).resolves.toEqual([theirs.eventId, mine.eventId]);
+  await expect(events.idsOf('order-2', undefined)).resolves.toEqual([]);
+  await expect(events.idsOf('evt_01h455vb4pex5vsknk084sn02q', merchantId)).resolves.toEqual([
     '01890a5d-ac96-774b-bcce-b302099a8057',
   ]);
 });

@@ -1,5 +1,5 @@
 import type { DeliveryStatus, Outcome, Trigger } from '#domain/attempt-outcome.js';
-import { parseId, uuidFloor, uuidTimeMs } from '#domain/ids.js';
+import { uuidFloor, uuidTimeMs } from '#domain/ids.js';
 import type { PayloadFormat } from '#domain/payload-format.js';
 import type { Statements } from './database.js';
 import {
@@ -53,23 +53,8 @@ export interface AttemptRecord {
   readonly remoteAddress: string | null;
 }
 
-export interface EventRecord {
-  readonly id: string;
-  readonly merchantId: string;
-  readonly producerId: string | null;
-  readonly type: string;
-  readonly createdAt: Date;
-  readonly createdAtText: string | null;
-  /** Null once erased. */
-  readonly data: Uint8Array | null;
-  readonly deliveryCount: number;
-}
-
 /** A schedule has at most 21 attempts; retries by hand have no bound, and bodies are up to 256 KiB each. */
 export const ATTEMPTS_SHOWN_MAX = 50;
-
-/** One producer's id at this many merchants is a coincidence that nobody reads through. */
-const SAME_PRODUCER_ID_MAX = 50;
 
 /** Ids of attempts are made by another process than the delivery's; both know the database's clock this well. */
 const CLOCK_SLACK_MS = 60_000;
@@ -113,31 +98,6 @@ export class DeliveryLog {
       WHERE delivery_id = ${deliveryId}::uuid AND id >= ${from}::uuid
       ORDER BY id DESC LIMIT ${ATTEMPTS_SHOWN_MAX}`;
     return latest.reverse();
-  }
-
-  /** Null when it is older than the log. */
-  async event(eventId: string): Promise<EventRecord | null> {
-    const [event] = await this.#db.$queryRaw<EventRecord[]>`
-      SELECT id, merchant_id AS "merchantId", producer_id AS "producerId", type, created_at AS "createdAt",
-             created_at_text AS "createdAtText", data, delivery_count AS "deliveryCount"
-      FROM events WHERE id = ${eventId}::uuid`;
-    return event ?? null;
-  }
-
-  /**
-   * The events that a public event id can mean: the one of that TypeID, or those that producers gave this id, which
-   * is unique only within a merchant.
-   */
-  async eventIdsOf(publicId: string, merchantId: string | undefined): Promise<string[]> {
-    const id = parseId('evt', publicId);
-    if (id !== null) return [id];
-    const merchant =
-      merchantId === undefined ? Prisma.empty : Prisma.sql`AND merchant_id = ${merchantId}::uuid`;
-    const rows = await this.#db.$queryRaw<{ eventId: string }[]>`
-      SELECT event_ids[1] AS "eventId" FROM idempotency_keys
-      WHERE kind = 'event' AND key = ${publicId} ${merchant} AND event_ids[1] IS NOT NULL
-      ORDER BY event_ids[1] DESC LIMIT ${SAME_PRODUCER_ID_MAX}`;
-    return rows.map((row) => row.eventId);
   }
 }
 

@@ -74,8 +74,7 @@ function statement(db: Statements, ids: readonly string[], isLost: Prisma.Sql): 
     WHERE o.delivery_id = lost.delivery_id`;
 }
 
-const WORKER_LOST: keyof typeof ATTEMPT_ERRORS = 'worker_lost';
-const WORKER_LOST_MESSAGE =
-  'The worker went away before it saw an answer. The receiver may have got the request.';
+const WORKER_LOST = 'worker_lost' satisfies keyof typeof ATTEMPT_ERRORS;
+const WORKER_LOST_MESSAGE = ATTEMPT_ERRORS[WORKER_LOST];
 /** A delivery that has outlived this many workers may be what ends them: from here on it waits, ever longer. */
 const UNKNOWNS_BEFORE_BACKOFF = 5;

@@ -91,6 +91,7 @@ test('statements on many ids read at most two partitions of each log table', asy
   expect(ofLogs.length).toBeGreaterThanOrEqual(4);
   const read = ofLogs.map((plan) => LOG_TABLES.map((table) => partitionsRead(plan, table)));
   for (const [index, counts] of read.entries()) {
-    if (Math.max(...counts) > 2) throw new Error(`a statement reads ${counts.join(', ')} partitions:\n${ofLogs[index]}`);
+    if (Math.max(...counts) > 2)
+      throw new Error(`a statement reads ${counts.join(', ')} partitions:\n${ofLogs[index]}`);
   }
 });

@@ -3,11 +3,9 @@ import type { SecretBox } from '#pipeline/secret-box.js';
 
 /** AES-256. */
 const ENCRYPTION_KEY_BYTES = 32;
-/** The id is written in front of every sealed value, so it stays short. */
-const ENCRYPTION_KEY_ID_LENGTH_MAX = 32;
 
 export interface EncryptionKey {
-  /** 1 to {@link ENCRYPTION_KEY_ID_LENGTH_MAX} of `A-Z a-z 0-9 _ . -`; names the key in what it sealed. */
+  /** 1 to 32 of `A-Z a-z 0-9 _ . -`; names the key in what it sealed. */
   readonly id: string;
   /** {@link ENCRYPTION_KEY_BYTES} bytes. */
   readonly key: Uint8Array;
