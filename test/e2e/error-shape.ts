@@ -26,7 +26,8 @@ const MEMBERS = 'status,code,message,data,request_id';
 const REQUEST_ID = /^req_[0-7][0-9a-hjkmnp-tv-z]{25}$/;
 /** Traces, paths of the sources, names of parts, statements and classes that no client should ever read. */
 const INTERNALS =
-  /\n\s*at |\bat \S+ \(|node_modules|\/dist\/|\/libs\/|\.[cm]?[jt]s\b|prisma|postgres|sqlstate|\bzod\b|nest|fastify|undici|\b(?:select|insert|update|delete)\b.*\b(?:from|into|set)\b|violates|constraint|undefined|\[object|\w+Error\b/i;
+  /\n\s*at |\bat \S+ \(|node_modules|\/dist\/|\/libs\/|\.[cm]?[jt]s\b|prisma|postgres|sqlstate|\bzod\b|nest|fastify|undici|\b(?:select|insert|update|delete)\b.*\b(?:from|into|set)\b|violates|constraint|undefined|\[object/i;
+const ERROR_CLASS = /\b[A-Z]\w*Error\b/;
 
 /**
  * What is wrong with an answer that refuses something, each in a few words; empty: it has the one shape and tells
@@ -48,7 +49,7 @@ export function refusalProblems(answer: WireAnswer): string[] {
   const messages = [messageWithoutPath(body), ...(body.data?.errors ?? []).map(({ message }) => message)];
   for (const message of messages) {
     if (typeof message !== 'string' || message === '') problems.push('a message is missing');
-    else if (INTERNALS.test(message)) problems.push(`a message tells of the inside: ${message}`);
+    else if (INTERNALS.test(message) || ERROR_CLASS.test(message)) problems.push(`a message tells of the inside: ${message}`);
   }
   if (answer.status === 422 && (body.data?.errors.length ?? 0) === 0) problems.push('no path is named');
   return problems;

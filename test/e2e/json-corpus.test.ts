@@ -42,7 +42,7 @@ beforeAll(async () => {
   [installation, receiver] = await Promise.all([startInstallation({ queue }), startReceiver()]);
   const { client } = installation;
   wire = new Wire(client.url, installation.platformKey);
-  state = await StoredState.of(installation.database.databaseUrl);
+  state = new StoredState(installation.database.databaseUrl);
   merchantId = await client.newMerchant();
   for (const payload_format of ['envelope', 'raw', 'flat']) {
     const { id } = await client.newWebhook(merchantId, receiver.url(`/${payload_format}`), { payload_format });
@@ -170,7 +170,7 @@ describe.each([
   }, 20_000);
 
   test('a batch of it is judged alike, and what was accepted already is the same event', async () => {
-    const before = await state.digest();
+    const before = await state.settledDigest();
     const problems: string[] = [];
     await inParallel(files, WIDTH, async (file) => {
       const body = Buffer.concat([Buffer.from('{"events":[\n'), eventOf(file), Buffer.from('\r]}')]);
@@ -185,8 +185,7 @@ describe.each([
         problems.push(`${file.name}: the paths are ${refusedPaths(answer).join()}`);
     });
     expect(problems).toEqual([]);
-    expect((await state.digest())['events']).toBe(before['events']);
-    expect((await state.digest())['open_deliveries']).toMatch(/^0 /);
+    expect(await state.digest()).toEqual(before);
     await expectAlive();
   });
 });

@@ -9,6 +9,12 @@ const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 /** Also line and paragraph separators. */
 const CONTROL = /[\p{Cc}\p{Zl}\p{Zp}]/u;
 const BLANK_OR_CONTROL = /[\0-\x20\x7f]/;
+/** Of the names in the test, those that the sender itself writes. */
+const SENDERS_OWN = ['host'];
+/** Stands for a value that is kept, so it cannot be a new one. */
+const HIDDEN_VALUE = '***';
+/** A TypeID of ours. */
+const OWN_ID = /^(mrc|wh|evt|dlv|att|key|rec|req)_[0-7][0-9a-hjkmnp-tv-z]{25}$/;
 const DIALECTS = ['posthorn', 'fiatsend', 'gateway', 'event-data', 'transaction-status', 'fapshi'];
 const FORMATS = ['envelope', 'event-data', 'event-object', 'flat', 'raw'];
 const URL_LENGTH_MAX = 2_048;
@@ -32,6 +38,8 @@ const oneOf =
     values.includes(value);
 const never: Predicate = () => false;
 const isType: Predicate = (value) => value.length <= 128 && TYPE.test(value);
+const isProducerId: Predicate = (value) => PRODUCER_ID.test(value) && !OWN_ID.test(value);
+const isHeaderName: Predicate = (value) => TOKEN.test(value) && !SENDERS_OWN.includes(value);
 const isPattern: Predicate = (value) => value === ANY_TYPE || isType(value.replace(/\.\*$/, '')) === true;
 const isSecret: Predicate = (value) => text(16, 256)(value) === true && !CONTROL.test(value);
 
@@ -86,7 +94,7 @@ export const KEY_PLACES: readonly Place[] = [
 
 export const EVENT_PLACES: readonly Place[] = [
   member('type', isType),
-  member('id', (value) => PRODUCER_ID.test(value)),
+  member('id', isProducerId),
   member('created_at', never),
   member('ordering_key', text(1, 128), false),
   member('deliver_at', never),
@@ -127,13 +135,13 @@ export const NEW_WEBHOOK_PLACES: readonly Place[] = [
   {
     path: (value) => `headers.${value}`,
     put: (body, value) => void (objectAt(body, 'headers')[value] = 'given'),
-    admits: (value) => TOKEN.test(value),
+    admits: isHeaderName,
     shown: ({ headers }, value) => Object.keys(headers as Body).find((name) => name === value),
   },
   {
-    path: () => `headers.${NAUGHTY_HEADER}`,
+    path: (value) => (value === HIDDEN_VALUE ? 'headers' : `headers.${NAUGHTY_HEADER}`),
     put: (body, value) => void (objectAt(body, 'headers')[NAUGHTY_HEADER] = value),
-    admits: (value) => FIELD_VALUE.test(value),
+    admits: (value) => FIELD_VALUE.test(value) && value !== HIDDEN_VALUE,
   },
 ];
 
@@ -143,7 +151,7 @@ export const WEBHOOK_CHANGE_PLACES: readonly Place[] = [
   {
     path: () => 'signatures.0.header',
     put: (body, value) => void (body['signatures'] = [{ scheme: 'hex', header: value }]),
-    admits: (value) => TOKEN.test(value),
+    admits: isHeaderName,
     shown: ({ signatures }) => (signatures as [{ header?: string }])[0].header,
   },
 ];

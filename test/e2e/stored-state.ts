@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { eventually } from '#testkit/eventually.js';
 
 /** Everything that a call can change, and that nothing changes by itself while no delivery is under way. */
 const TABLES = [
@@ -18,23 +19,19 @@ const TABLES = [
   'audit_log',
 ] as const;
 
+const SETTLE_TIMEOUT_MS = 20_000;
+
 /** Looks into an installation's database, to tell whether a refused call has changed anything. */
 export class StoredState {
-  readonly #client: pg.Client;
+  readonly #pool: pg.Pool;
 
-  private constructor(client: pg.Client) {
-    this.#client = client;
-  }
-
-  static async of(databaseUrl: string): Promise<StoredState> {
-    const client = new pg.Client({ connectionString: databaseUrl, application_name: 'stored state' });
-    await client.connect();
-    return new StoredState(client);
+  constructor(databaseUrl: string) {
+    this.#pool = new pg.Pool({ connectionString: databaseUrl, max: 2, application_name: 'stored state' });
   }
 
   /** Rows and a hash over them for each table: equal when nothing was written in between. */
   async digest(): Promise<Readonly<Record<string, string>>> {
-    const { rows } = await this.#client.query<{ name: string; digest: string }>(
+    const { rows } = await this.#pool.query<{ name: string; digest: string }>(
       TABLES.map(
         (table) =>
           `SELECT '${table}' AS name, count(*) || ' ' || coalesce(md5(string_agg(r::text, '' ORDER BY r::text)), '') AS digest FROM ${table} r`,
@@ -43,13 +40,22 @@ export class StoredState {
     return Object.fromEntries(rows.map(({ name, digest }) => [name, digest]));
   }
 
+  /** As {@link digest}, once no delivery is open any more: from then on only calls change anything. */
+  async settledDigest(): Promise<Readonly<Record<string, string>>> {
+    return eventually(async () => {
+      const digest = await this.digest();
+      if (digest['open_deliveries'] !== '0 ') throw new Error(`still open: ${digest['open_deliveries']}`);
+      return digest;
+    }, SETTLE_TIMEOUT_MS);
+  }
+
   /** For what no call shows: the first column of a query's rows. */
   async values(sql: string, parameters: readonly unknown[]): Promise<unknown[]> {
-    const { rows } = await this.#client.query<unknown[]>({ text: sql, values: [...parameters], rowMode: 'array' });
+    const { rows } = await this.#pool.query<unknown[]>({ text: sql, values: [...parameters], rowMode: 'array' });
     return rows.map(([value]) => value);
   }
 
   close(): Promise<void> {
-    return this.#client.end();
+    return this.#pool.end();
   }
 }

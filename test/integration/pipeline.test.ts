@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { createTestDatabase, type TestDatabase } from '#testkit/postgres.js';
 import { type PipelineRig, startPipelineRig } from '#testkit/pipeline-rig.js';
 import { type Receiver, startReceiver } from '#testkit/receiver/receiver.js';
-import { respond } from '#testkit/receiver/behaviour.js';
+import { inTurn, respond } from '#testkit/receiver/behaviour.js';
 import { eventually } from '#testkit/eventually.js';
 
 let db: TestDatabase;
@@ -197,4 +197,19 @@ test('a lease that ends is an unknown attempt, uncharged, and a late result corr
   const attempts = await rig.database.$queryRaw<{ outcome: string; number: number }[]>`
     SELECT outcome, number FROM attempts WHERE delivery_id = ${deliveryId}::uuid`;
   expect(attempts).toEqual([{ outcome: 'succeeded', number: 1 }]);
+});
+
+test('every attempt is counted in its five minutes, by outcome and duration', async () => {
+  const merchantId = await rig.merchant();
+  receiver.on('/counted', inTurn(respond(500), respond(200)));
+  const endpointId = await rig.endpoint(merchantId, receiver.url('/counted'), { retryScheduleSeconds: [0] });
+  await rig.send(rig.draft(merchantId), rig.draft(merchantId));
+  await eventually(async () => expect(await openCount(endpointId)).toBe(0));
+  const counts = await rig.database.$queryRaw<{ outcome: string; attempts: bigint; is_whole: boolean }[]>`
+    SELECT outcome, sum(attempts)::bigint AS attempts, bool_and(extract(epoch FROM period_start)::bigint % 300 = 0) AS is_whole
+    FROM delivery_stats WHERE endpoint_id = ${endpointId}::uuid GROUP BY outcome ORDER BY outcome`;
+  expect(counts).toEqual([
+    { outcome: 'http_error', attempts: 1n, is_whole: true },
+    { outcome: 'succeeded', attempts: 2n, is_whole: true },
+  ]);
 });

@@ -16,42 +16,52 @@ const SQLITE_BUSY = 5;
  * @throws StartupError when another process has it
  */
 export function lockDataDirectory(dataDir: string): () => void {
-  let database: DatabaseSync | undefined;
   try {
-    database = new DatabaseSync(join(dataDir, 'lock'));
-    database.exec('BEGIN EXCLUSIVE');
+    const held = openLock(dataDir);
+    return () => {
+      held.close();
+    };
   } catch (cause) {
-    database?.close();
-    if ((cause as { errcode?: number }).errcode === SQLITE_BUSY) {
-      throw new StartupError(
-        `Another Posthorn is running on ${dataDir}: stop it first, or set POSTHORN_DATA_DIR to another directory.`,
-        { cause },
-      );
-    }
+    if (isBusy(cause)) throw takenError(dataDir, cause);
     throw new StartupError(`Cannot lock the data directory ${dataDir}: ${(cause as Error).message}`, {
       cause,
     });
   }
-  const held = database;
-  return () => {
-    held.close();
-  };
 }
 
 /**
- * For a start that has touched nothing yet: does nothing unless the directory is there and taken.
+ * For a start that could not even begin: whether it is because another process runs on the directory already. Makes nothing.
  *
- * @throws StartupError as {@link lockDataDirectory} does
+ * @throws StartupError when another process has it
  */
-export function refuseLockedDataDirectory({
-  databaseUrl,
-  dataDir,
-}: {
-  readonly databaseUrl: string | null;
-  readonly dataDir: string;
-}): void {
+export function refuseTakenDataDirectory(dataDir: string): void {
   const directory = resolve(dataDir);
-  // With a database elsewhere nobody locks it.
-  if (databaseUrl !== null || !existsSync(join(directory, 'lock'))) return;
-  lockDataDirectory(directory)();
+  if (!existsSync(join(directory, 'lock'))) return;
+  try {
+    openLock(directory).close();
+  } catch (cause) {
+    if (isBusy(cause)) throw takenError(directory, cause);
+  }
+}
+
+function openLock(dataDir: string): DatabaseSync {
+  const database = new DatabaseSync(join(dataDir, 'lock'));
+  try {
+    database.exec('BEGIN EXCLUSIVE');
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  return (error as { errcode?: number }).errcode === SQLITE_BUSY;
+}
+
+function takenError(dataDir: string, cause: unknown): StartupError {
+  return new StartupError(
+    `Another Posthorn is running on ${dataDir}: stop it first, or set POSTHORN_DATA_DIR to another directory.`,
+    { cause },
+  );
 }

@@ -2,17 +2,17 @@ import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { ApiModule, type ApiOptions } from '#api/api.module.js';
-import { installPlatformKey } from '#api/auth/install-keys.js';
 import { createAdapter, prepareApi } from '#api/create-api.js';
 import { UndiciSender } from '#adapters/http-sender/undici-sender.js';
 import type { Configuration, ServiceConfiguration } from '#config/environment.js';
 import { type Foundation, layFoundation } from '#foundation/foundation.js';
+import { installPlatformKey } from '#foundation/install-platform-key.js';
 import { migrateDatabase } from '#foundation/migrate-database.js';
 import { type Logger, nestLogger } from '#observability/logger.js';
 import type { ReadinessCheck } from '#observability/readiness.js';
 import { consumingCheck, queueCheck } from '#worker/readiness-checks.js';
 import { WorkerModule } from '#worker/worker.module.js';
-import { refuseLockedDataDirectory } from './data-directory-lock.js';
+import { refuseTakenDataDirectory } from './data-directory-lock.js';
 import { startEmbeddedPostgres } from './embedded-postgres.js';
 import { generatedKeys } from './generated-keys.js';
 import { assertPortFree } from './port.js';
@@ -58,9 +58,8 @@ export async function startStandalone(options: StandaloneOptions): Promise<Stand
   const { configuration, logger, interruption } = options;
   const undo = new Undo();
   try {
-    // Before anything is made: the mistakes that are made most often.
-    refuseLockedDataDirectory(configuration);
-    await assertPortFree(configuration);
+    // Before anything is made: the mistake that is made most often.
+    await assertPortIsOurs(configuration);
     const keys = await generatedKeys(configuration.dataDir);
     const service = withGeneratedKeys(configuration, keys, await databaseUrlOf(configuration, logger, undo));
     interruption.throwIfAborted();
@@ -76,6 +75,16 @@ export async function startStandalone(options: StandaloneOptions): Promise<Stand
     return { url, stop: () => undo.all() };
   } catch (error) {
     await undo.all();
+    throw error;
+  }
+}
+
+/** A second start in the same place finds the port taken, and it is the first start that it should hear of. */
+async function assertPortIsOurs(configuration: Configuration): Promise<void> {
+  try {
+    await assertPortFree(configuration);
+  } catch (error) {
+    if (configuration.databaseUrl === null) refuseTakenDataDirectory(configuration.dataDir);
     throw error;
   }
 }

@@ -25,7 +25,7 @@ function databaseLine(error: unknown): string | null {
   if (code === INVALID_CATALOG_NAME) {
     return 'PostgreSQL has no database of the name that DATABASE_URL gives: correct it, or create the database and run npm run migrate.';
   }
-  if (REFUSED_ACCESS.test(code)) {
+  if (code.startsWith(INVALID_AUTHORIZATION_CLASS)) {
     return 'PostgreSQL does not let the user of DATABASE_URL in: correct its user, password or TLS settings, or pg_hba.conf.';
   }
   if (code === INSUFFICIENT_PRIVILEGE) {
@@ -42,8 +42,7 @@ function databaseLine(error: unknown): string | null {
 
 const INVALID_CATALOG_NAME = '3D000';
 const INSUFFICIENT_PRIVILEGE = '42501';
-/** SQLSTATE class 28: invalid authorization. */
-const REFUSED_ACCESS = /^28/;
+const INVALID_AUTHORIZATION_CLASS = '28';
 /** Undefined schema, table, column: what a boot asks for is there after every migration. */
 const NO_SUCH_OBJECT: ReadonlySet<string> = new Set(['3F000', '42P01', '42703']);
 

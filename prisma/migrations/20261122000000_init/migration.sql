@@ -152,14 +152,16 @@ CREATE TABLE recoveries (
 );
 CREATE INDEX recoveries_endpoint ON recoveries (endpoint_id, id);
 
+-- Attempts in five-minute rollups, a row for each outcome and bucket of the latency histogram that occurred: settle adds
+-- to a few rows a commit, and a month of an endpoint is read without touching its attempts.
 CREATE TABLE delivery_stats (
-  endpoint_id       uuid NOT NULL,
-  bucket_start      timestamptz NOT NULL,
-  merchant_id       uuid NOT NULL,
-  -- Counts by outcome, and a log-linear histogram of durations.
-  outcomes          jsonb NOT NULL DEFAULT '{}',
-  latency_histogram integer[] NOT NULL DEFAULT '{}',
-  PRIMARY KEY (endpoint_id, bucket_start)
+  endpoint_id    uuid NOT NULL,
+  period_start   timestamptz NOT NULL,
+  outcome        text NOT NULL,
+  latency_bucket smallint NOT NULL,
+  merchant_id    uuid NOT NULL,
+  attempts       bigint NOT NULL,
+  PRIMARY KEY (endpoint_id, period_start, outcome, latency_bucket)
 ) WITH (fillfactor = 70);
 
 CREATE TABLE audit_log (

@@ -1,3 +1,4 @@
+import { latencyBucket } from '#domain/latency-histogram.js';
 import { HINT_TTL_MS, type Lane } from '#pipeline/hint-queue.js';
 import { DELAYED_HINT_MS_MAX } from '#pipeline/dispatch.js';
 import type { Settled, Settlement } from '#pipeline/delivery-store.js';
@@ -13,8 +14,8 @@ interface Row {
 }
 
 /**
- * Writes attempts and what follows from them: the delivery's row, its open row, the endpoint's health, and after a
- * 410 the end of the endpoint.
+ * Writes attempts and what follows from them: the delivery's row, its open row, the endpoint's health and statistics,
+ * and after a 410 the end of the endpoint.
  *
  * A failure counts only under the lease it was made with. A success counts as long as the delivery is open, whoever
  * holds it by now. Every attempt goes to the log; one that was given up as `unknown` is corrected.
@@ -62,11 +63,12 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
         ${of(({ attempt }) => attempt.responseHeaders && JSON.stringify(attempt.responseHeaders))}::text[],
         ${of(({ attempt }) => attempt.responseBody)}::bytea[],
         ${of(({ attempt }) => attempt.responseBodyTruncated)}::boolean[],
-        ${of(({ attempt }) => attempt.remoteAddress)}::text[]
+        ${of(({ attempt }) => attempt.remoteAddress)}::text[],
+        ${of(({ attempt }) => latencyBucket(attempt.durationMs))}::smallint[]
       ) WITH ORDINALITY AS i (delivery_id, lease_token, attempt_id, merchant_id, endpoint_id, number, trigger, step,
                               wait_ms, is_gone, started_at_ms, duration_ms, outcome, status_code, error_code,
                               error_message, request_url, request_headers, response_headers, response_body,
-                              response_body_truncated, remote_address, position)
+                              response_body_truncated, remote_address, latency_bucket, position)
     ), open AS (
       SELECT o.delivery_id, o.lease_token, o.single, o.hint_number, g.lane,
              g.status = 'disabled' OR e.deleted_at IS NOT NULL AS is_closed
@@ -150,6 +152,14 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
     ), gone_merchants AS (
       UPDATE merchants m SET config_version = m.config_version + 1
       WHERE m.id IN (SELECT merchant_id FROM gone)
+    ), counted AS (
+      INSERT INTO delivery_stats AS s (endpoint_id, period_start, outcome, latency_bucket, merchant_id, attempts)
+      SELECT endpoint_id, date_bin(${STATS_PERIOD}::interval, now(), 'epoch'), outcome, latency_bucket, merchant_id, count(*)
+      FROM input
+      GROUP BY endpoint_id, outcome, latency_bucket, merchant_id
+      ORDER BY endpoint_id, outcome, latency_bucket
+      ON CONFLICT (endpoint_id, period_start, outcome, latency_bucket)
+        DO UPDATE SET attempts = s.attempts + excluded.attempts
     ), health AS (
       SELECT g.endpoint_id, ended.has_success, ended.failures
       FROM (SELECT endpoint_id, bool_or(step = 'succeeded') AS has_success,
@@ -173,6 +183,9 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
     )
     SELECT position, verdict, hint_number + 1 AS hint_number, lane FROM decided`;
 }
+
+/** A month of these is some thousands of rows of an endpoint, and fine enough to see when trouble began. */
+const STATS_PERIOD = '5 minutes';
 
 /** Two results for one delivery, of which one is late, go to two statements: one statement changes a row only once. */
 function oneOfEachDelivery(settlements: readonly Settlement[]): Settlement[][] {
