@@ -31,5 +31,7 @@ export default {
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },
   reporters: ['default', '<rootDir>/test/summary-reporter.mjs'],
+  // A hook that starts processes takes seconds on a busy machine, and a wait that is too long fails by its own bound first.
+  testTimeout: 30_000,
   verbose: slow,
 };
