@@ -79,7 +79,7 @@ export async function startApi(options: ApiUnderTestOptions): Promise<ApiUnderTe
       ports: [{ first: 1, last: 65_535 }],
       allowHttp: true,
     }),
-    hintQueue: { add: () => Promise.resolve() },
+    hintQueue: { add: () => Promise.resolve(), waiting: () => Promise.resolve(0) },
     headerPrefix: 'X-Posthorn',
     logger: createLogger(
       logTo ? { level: 'debug', name: 'api', destination: logTo } : { level: 'silent', name: 'api' },

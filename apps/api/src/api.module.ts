@@ -12,6 +12,7 @@ import type { ReadinessCheck } from '#observability/readiness.js';
 import { DispatchReport } from '#observability/dispatch-report.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
 import { Dispatcher } from '#pipeline/dispatch.js';
+import { hintBudgets } from '#pipeline/hint-budget.js';
 import type { HintQueue } from '#pipeline/hint-queue.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
 import { AuthenticationGuard } from './auth/authentication.guard.js';
@@ -80,6 +81,7 @@ export class ApiModule {
         useValue: new Dispatcher(
           new PostgresDeliveryStore(options.database, options.secretBox),
           options.hintQueue,
+          hintBudgets(options.hintQueue, () => performance.now()),
           new DispatchReport(options.logger, options.metrics),
         ),
       },

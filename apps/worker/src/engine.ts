@@ -1,5 +1,5 @@
 import { PostgresDeliveryStore } from '#adapters/postgres/delivery-store.js';
-import { isItemsFault } from '#adapters/postgres/database-error.js';
+import { isDatabaseAway, isItemsFault } from '#adapters/postgres/database-error.js';
 import type { Database } from '#adapters/postgres/database.js';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
@@ -9,12 +9,13 @@ import { Claimer } from '#pipeline/claim.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
 import { Deliverer } from '#pipeline/deliver.js';
 import { Dispatcher } from '#pipeline/dispatch.js';
-import type { HintQueue } from '#pipeline/hint-queue.js';
+import { hintBudgets } from '#pipeline/hint-budget.js';
+import type { HintQueue, Lane } from '#pipeline/hint-queue.js';
+import { InFlight } from '#pipeline/in-flight.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
 import type { Sender } from '#pipeline/sender.js';
 import { Releaser, Settler } from '#pipeline/settle.js';
 import type { Brand } from '#pipeline/sign.js';
-import { Slots } from '#pipeline/slots.js';
 import { Targets } from '#pipeline/targets.js';
 
 export interface EngineParts {
@@ -34,31 +35,28 @@ export interface DeliveryEngine {
   readonly deliverer: Deliverer;
   readonly dispatcher: Dispatcher;
   readonly store: PostgresDeliveryStore;
-  readonly slots: Slots;
+  readonly inFlight: InFlight;
 }
 
 export function createDeliveryEngine(parts: EngineParts): DeliveryEngine {
   const monotonicMs = () => performance.now();
   const store = new PostgresDeliveryStore(parts.database, parts.secretBox);
-  const dispatcher = new Dispatcher(store, parts.hintQueue, new DispatchReport(parts.logger, parts.metrics));
-  const slots = new Slots(SLOTS);
+  const report = new DispatchReport(parts.logger, parts.metrics);
+  const budgets = hintBudgets(parts.hintQueue, monotonicMs);
+  const dispatcher = new Dispatcher(store, parts.hintQueue, budgets, report);
+  const inFlight = new InFlight(monotonicMs);
+  const claimer = (lane: Lane) => new Claimer(store, parts.ids, inFlight, lane, monotonicMs);
   const deliverer = new Deliverer({
-    claimer: new Claimer(store, parts.ids, monotonicMs),
+    claimers: { fast: claimer('fast'), slow: claimer('slow'), suspect: claimer('suspect') },
     targets: new Targets(store),
     sender: parts.sender,
-    settler: new Settler(store, dispatcher, isItemsFault),
+    settler: new Settler(store, dispatcher, { isItems: isItemsFault, isDatabaseAway }),
     releaser: new Releaser(store),
-    slots,
+    inFlight,
     brand: parts.brand,
     nowMs: () => parts.clock.nowMs(),
     monotonicMs,
     random: Math.random,
   });
-  return { deliverer, dispatcher, store, slots };
+  return { deliverer, dispatcher, store, inFlight };
 }
-
-/**
- * Deliveries that one worker has in hand at once. At some 100 KB for one that is being sent, that is 50 MB; at a
- * receiver's typical 100 ms it is 5,000 deliveries a second, more than one process can sign and log.
- */
-export const SLOTS = 512;

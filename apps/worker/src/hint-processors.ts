@@ -4,16 +4,19 @@ import type { Job } from 'bullmq';
 import type { Logger } from 'pino';
 import type { HintJob } from '#adapters/queue/bullmq-hint-queue.js';
 import { QUEUE_OF_LANE } from '#adapters/queue/queue-connection.js';
-import { SLOTS, type DeliveryEngine } from './engine.js';
+import type { Lane } from '#pipeline/hint-queue.js';
+import { FAST_SLOTS, SLOW_SLOTS } from '#pipeline/in-flight.js';
+import type { DeliveryEngine } from './engine.js';
 import { ENGINE, LOGGER } from './tokens.js';
 
-const WORKER_OPTIONS = {
-  // Each hint in hand holds at least one slot or waits for one; more jobs than slots would only wait.
-  concurrency: SLOTS,
-  // A job that BullMQ believes stalled is one whose deliveries the lease already protects: it must never be failed.
+/**
+ * Each hint in hand holds at least one slot or waits for one; more jobs than slots would only wait. A job that BullMQ
+ * believes stalled is one whose deliveries the lease already protects: it must never be failed.
+ */
+function workerOptions(slots: number) {
   // The most that BullMQ's PostgreSQL backend can hold.
-  maxStalledCount: 2 ** 31 - 1,
-};
+  return { concurrency: slots, maxStalledCount: 2 ** 31 - 1 };
+}
 
 /** At most a line in this time about what is our own trouble. */
 const TELL_AGAIN_MS = 1_000;
@@ -22,6 +25,7 @@ abstract class HintProcessor extends WorkerHost {
   private lastToldMs = -Infinity;
 
   constructor(
+    private readonly lane: Lane,
     private readonly engine: DeliveryEngine,
     private readonly log: Logger,
   ) {
@@ -36,7 +40,7 @@ abstract class HintProcessor extends WorkerHost {
 
   /** Returns once every delivery of the hint is settled, dropped or given back. */
   async process(job: Job<HintJob>): Promise<void> {
-    const outcomes = await this.engine.deliverer.deliverAll(job.data.deliveryIds);
+    const outcomes = await this.engine.deliverer.deliverAll(this.lane, job.data.deliveryIds);
     for (const [index, outcome] of outcomes.entries()) {
       const deliveryId = job.data.deliveryIds[index];
       if (outcome.kind === 'broken') this.tellBroken(deliveryId, outcome.error);
@@ -58,17 +62,25 @@ abstract class HintProcessor extends WorkerHost {
 }
 
 @Injectable()
-@Processor(QUEUE_OF_LANE.fast, WORKER_OPTIONS)
+@Processor(QUEUE_OF_LANE.fast, workerOptions(FAST_SLOTS))
 export class FastHintProcessor extends HintProcessor {
   constructor(@Inject(ENGINE) engine: DeliveryEngine, @Inject(LOGGER) log: Logger) {
-    super(engine, log);
+    super('fast', engine, log);
   }
 }
 
 @Injectable()
-@Processor(QUEUE_OF_LANE.slow, WORKER_OPTIONS)
+@Processor(QUEUE_OF_LANE.slow, workerOptions(SLOW_SLOTS))
 export class SlowHintProcessor extends HintProcessor {
   constructor(@Inject(ENGINE) engine: DeliveryEngine, @Inject(LOGGER) log: Logger) {
-    super(engine, log);
+    super('slow', engine, log);
+  }
+}
+
+@Injectable()
+@Processor(QUEUE_OF_LANE.suspect, workerOptions(1))
+export class SuspectHintProcessor extends HintProcessor {
+  constructor(@Inject(ENGINE) engine: DeliveryEngine, @Inject(LOGGER) log: Logger) {
+    super('suspect', engine, log);
   }
 }

@@ -1,8 +1,9 @@
 import type { INestApplicationContext } from '@nestjs/common';
 import { Redis } from 'ioredis';
+import type { Worker } from 'bullmq';
 import type { Logger } from 'pino';
 import type { ReadinessCheck } from '#observability/readiness.js';
-import { FastHintProcessor, SlowHintProcessor } from './hint-processors.js';
+import { FastHintProcessor, SlowHintProcessor, SuspectHintProcessor } from './hint-processors.js';
 
 /** What a readiness check says of Redis: null when all is well, else one line, and whether it is only a warning. */
 export interface RedisVerdict {
@@ -70,12 +71,14 @@ export function queueCheck(
   return { check: { name: 'queue', problem }, close: () => probe.close() };
 }
 
-/** Whether an application with `WorkerModule` in it takes hints off both lanes. It is asked only once it is up. */
+/** Whether an application with `WorkerModule` in it takes hints off every lane. It is asked only once it is up. */
 export function consumingCheck(app: Pick<INestApplicationContext, 'get'>): ReadinessCheck {
   return {
     name: 'consuming',
     problem: () => {
-      const workers = [app.get(FastHintProcessor).worker, app.get(SlowHintProcessor).worker];
+      const workers = [FastHintProcessor, SlowHintProcessor, SuspectHintProcessor].map(
+        (processor) => app.get<{ readonly worker: Worker }>(processor).worker,
+      );
       const idle = workers.filter((worker) => !worker.isRunning() || worker.isPaused());
       return Promise.resolve(
         idle.length === 0 ? null : `nothing takes from ${idle.map(({ name }) => name).join(', ')}`,

@@ -1,3 +1,7 @@
+export interface NextRun {
+  readonly pauseMs: number;
+}
+
 /**
  * Does a piece of work again and again, with a pause between the end of one run and the start of the next, so that a
  * slow database is never asked twice at once. An error is told and changes nothing: the next run tries again.
@@ -9,7 +13,8 @@ export class Repeater {
 
   constructor(
     private readonly pauseMs: number,
-    private readonly work: () => Promise<unknown>,
+    /** May resolve with another pause until the next run. */
+    private readonly work: () => Promise<NextRun | void>,
     private readonly failed: (error: unknown) => void,
   ) {}
 
@@ -26,14 +31,14 @@ export class Repeater {
   }
 
   private async run(): Promise<void> {
+    let pauseMs = this.pauseMs;
     try {
-      await this.work();
+      pauseMs = (await this.work())?.pauseMs ?? pauseMs;
     } catch (error) {
       this.failed(error);
     }
     if (this.isStopped) return;
     // Workers that were started together drift apart, so that their sweeps do not meet for ever.
-    const pauseMs = this.pauseMs * (0.9 + 0.2 * Math.random());
-    this.timer = setTimeout(() => this.start(), pauseMs);
+    this.timer = setTimeout(() => this.start(), pauseMs * (0.9 + 0.2 * Math.random()));
   }
 }

@@ -7,7 +7,7 @@ import { forgetExpiredKeys } from '#adapters/postgres/forget-expired-keys.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
 import { reconcile } from '#pipeline/reconcile.js';
 import type { DeliveryEngine } from './engine.js';
-import { Repeater } from './repeater.js';
+import { type NextRun, Repeater } from './repeater.js';
 import { CLOCK, DATABASE, ENGINE, LOGGER } from './tokens.js';
 
 /** What nobody has to ask for: everything that makes a lost hint, a lost worker or a new day go by unnoticed. */
@@ -23,19 +23,25 @@ export class Sweeps implements OnApplicationBootstrap {
   ) {
     this.repeaters = [
       this.repeater('due deliveries', SWEEP_MS, async () => {
-        const room = engine.slots.available;
-        if (room > 0) await engine.dispatcher.sweep(room);
+        // While there is a backlog, the next sweep comes as soon as the queue has room again.
+        return { pauseMs: (await engine.dispatcher.sweep()) > 0 ? BUSY_SWEEP_MS : SWEEP_MS };
       }),
+      this.repeater('slow endpoints', SLOW_LOOK_MS, () => engine.store.markSlow(engine.inFlight.moveSlow())),
+      this.repeater('counts of what is in flight', REPAIR_MS, () => engine.store.repairInFlight()),
       this.repeater('ended leases', SWEEP_MS, async () => {
         const freed = await reconcile(engine.store);
         if (freed > 0) this.log.warn({ freed }, 'leases had ended: their workers went away in mid-flight');
       }),
-      this.repeater('closed endpoints', SWEEP_MS, () => cancelForClosedEndpoints(database, CANCEL_BATCH_MAX)),
+      this.repeater('closed endpoints', SWEEP_MS, async () => {
+        await cancelForClosedEndpoints(database, CANCEL_BATCH_MAX);
+      }),
       this.repeater('partitions', HOUR_MS, async () => {
         const made = await ensurePartitions(database, clock.nowMs());
         if (made.length > 0) this.log.info({ made }, 'partitions made');
       }),
-      this.repeater('expired idempotency keys', HOUR_MS, () => forgetExpiredKeys(database)),
+      this.repeater('expired idempotency keys', HOUR_MS, async () => {
+        await forgetExpiredKeys(database);
+      }),
     ];
   }
 
@@ -47,7 +53,7 @@ export class Sweeps implements OnApplicationBootstrap {
     await Promise.all(this.repeaters.map((repeater) => repeater.stop()));
   }
 
-  private repeater(name: string, pauseMs: number, work: () => Promise<unknown>): Repeater {
+  private repeater(name: string, pauseMs: number, work: () => Promise<NextRun | void>): Repeater {
     let lastToldMs = -Infinity;
     return new Repeater(pauseMs, work, (error) => {
       const nowMs = performance.now();
@@ -60,6 +66,12 @@ export class Sweeps implements OnApplicationBootstrap {
 
 /** A lost hint, a delayed delivery or an ended lease is noticed within about this. */
 const SWEEP_MS = 1_000;
+/** The pause between two sweeps while there is more due than the queue may hold. */
+const BUSY_SWEEP_MS = 100;
+/** An attempt is noticed as slow this long after its first second at the latest. */
+const SLOW_LOOK_MS = 250;
+/** A worker that was killed leaves its leases counted until they end; this is soon enough after that. */
+const REPAIR_MS = 10_000;
 /** Partitions are a week ahead; an hour leaves many tries. */
 const HOUR_MS = 3_600_000;
 /** While the database is away, a line a minute says so; one a second would bury everything else. */

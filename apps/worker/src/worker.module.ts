@@ -8,7 +8,7 @@ import {
 } from '@nestjs/common';
 import { QUEUE_OF_LANE, type QueueConnection } from '#adapters/queue/queue-connection.js';
 import { createDeliveryEngine, type DeliveryEngine, type EngineParts } from './engine.js';
-import { FastHintProcessor, SlowHintProcessor } from './hint-processors.js';
+import { FastHintProcessor, SlowHintProcessor, SuspectHintProcessor } from './hint-processors.js';
 import { Sweeps } from './sweeps.js';
 import { CLOCK, DATABASE, ENGINE, LOGGER } from './tokens.js';
 
@@ -24,10 +24,13 @@ class WorkerShutdown implements BeforeApplicationShutdown {
     @Inject(Sweeps) private readonly sweeps: Sweeps,
     @Inject(FastHintProcessor) private readonly fast: FastHintProcessor,
     @Inject(SlowHintProcessor) private readonly slow: SlowHintProcessor,
+    @Inject(SuspectHintProcessor) private readonly suspect: SuspectHintProcessor,
   ) {}
 
   async beforeApplicationShutdown(): Promise<void> {
-    const paused = Promise.allSettled([this.fast.worker.pause(true), this.slow.worker.pause(true)]);
+    const paused = Promise.allSettled(
+      [this.fast, this.slow, this.suspect].map(({ worker }) => worker.pause(true)),
+    );
     await Promise.all([paused, this.sweeps.stop(), this.engine.deliverer.stop(SHUTDOWN_GRACE_MS)]);
     await this.engine.dispatcher.drained();
   }
@@ -52,6 +55,7 @@ export class WorkerModule {
         Sweeps,
         FastHintProcessor,
         SlowHintProcessor,
+        SuspectHintProcessor,
         WorkerShutdown,
       ],
       exports: [ENGINE],

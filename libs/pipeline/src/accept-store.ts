@@ -74,6 +74,8 @@ export interface NewDelivery {
   readonly payloadFormat: PayloadFormat;
   /** The format cannot carry this event: the delivery is final from the start. */
   readonly hasPayloadConflict: boolean;
+  /** A hint follows the commit; otherwise the sweep is to find it. */
+  readonly isHinted: boolean;
 }
 
 export type AcceptWritten =
@@ -94,6 +96,7 @@ export interface StoredEvent {
 /** A delivery that has just been committed and waits to be hinted. */
 export interface OpenDelivery {
   readonly deliveryId: string;
+  readonly endpointId: string;
   /** 0: at once. */
   readonly delayMs: number;
 }

@@ -67,7 +67,7 @@ export class Acceptor {
     private readonly subscriptions: Subscriptions,
     private readonly ids: IdMaker,
     private readonly nowMs: () => number,
-    private readonly dispatcher: Pick<Dispatcher, 'committed'>,
+    private readonly dispatcher: Pick<Dispatcher, 'willHint' | 'committed'>,
   ) {
     this.batches = new MicroBatch({
       run: (requests) => this.acceptAll(requests),
@@ -112,7 +112,7 @@ export class Acceptor {
     const ready = requests.filter((request) => request.refuseUnknownMerchant(merchants));
     if (ready.length === 0) return;
 
-    const plan = planBatch(ready, merchants, this.ids, this.nowMs);
+    const plan = planBatch(ready, merchants, this.ids, this.nowMs, this.dispatcher);
     const written = await this.store.write(plan.batch);
     switch (written.kind) {
       case 'written':
@@ -239,6 +239,7 @@ function planBatch(
   merchants: ReadonlyMap<string, CachedMerchant>,
   ids: IdMaker,
   nowMs: () => number,
+  dispatcher: Pick<Dispatcher, 'willHint'>,
 ): BatchPlan {
   const acceptedAtMs = Math.floor(nowMs());
   const events: NewEvent[] = [];
@@ -273,6 +274,8 @@ function planBatch(
       };
       for (const endpoint of endpoints) {
         const hasPayloadConflict = payloadConflict(endpoint.payloadFormat, draft.type, draft.dataKeys);
+        const delayMs = Math.max(0, (draft.deliverAt?.ms ?? 0) - acceptedAtMs);
+        const isHinted = !hasPayloadConflict && dispatcher.willHint(endpoint.id, delayMs);
         // A delivery's id carries its event's millisecond, so that a filter by event is a range of ids.
         const deliveryId = ids.uuidAt(acceptedAtMs);
         deliveries.push({
@@ -281,10 +284,9 @@ function planBatch(
           endpointId: endpoint.id,
           payloadFormat: endpoint.payloadFormat,
           hasPayloadConflict,
+          isHinted,
         });
-        if (!hasPayloadConflict) {
-          open.push({ deliveryId, delayMs: Math.max(0, (draft.deliverAt?.ms ?? 0) - acceptedAtMs) });
-        }
+        if (isHinted) open.push({ deliveryId, endpointId: endpoint.id, delayMs });
       }
       if (draft.producerId !== null) {
         idempotencyKeys.push({

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { IdMaker } from '#domain/ids.js';
 import type { Claimed, ClaimRequest, DeliveryStore } from './delivery-store.js';
+import type { Lane } from './hint-queue.js';
+import type { InFlight } from './in-flight.js';
 import { MicroBatch } from './micro-batch.js';
 
 /** A claim, and when the statement that made it began on this process's monotonic clock. */
@@ -8,13 +10,15 @@ export interface TimedClaim extends Claimed {
   readonly claimStartedMs: number;
 }
 
-/** Makes one statement of the claims of hints that arrive together. */
+/** Makes one statement of the claims of a lane's hints that arrive together. */
 export class Claimer {
   private readonly batches: MicroBatch<string, TimedClaim | null>;
 
   constructor(
     private readonly store: Pick<DeliveryStore, 'claim'>,
     private readonly ids: IdMaker,
+    private readonly inFlight: Pick<InFlight, 'rooms'>,
+    private readonly lane: Lane,
     private readonly monotonicMs: () => number,
   ) {
     this.batches = new MicroBatch({
@@ -36,8 +40,9 @@ export class Claimer {
       if (wanted.has(deliveryId)) continue;
       wanted.set(deliveryId, { deliveryId, leaseToken: randomUUID(), attemptId: this.ids.uuid() });
     }
+    const rooms = this.inFlight.rooms(this.lane);
     const claims = new Map<string, TimedClaim>();
-    for (const claimed of await this.store.claim([...wanted.values()])) {
+    for (const claimed of await this.store.claim(this.lane, [...wanted.values()], rooms)) {
       claims.set(claimed.deliveryId, { ...claimed, claimStartedMs });
     }
     return deliveryIds.map((deliveryId) => {

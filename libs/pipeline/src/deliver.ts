@@ -3,19 +3,20 @@ import { parseRetryAfter } from '#domain/retry-schedule.js';
 import type { Claimer, TimedClaim } from './claim.js';
 import type { AttemptRecord, Claimed, SettlementStep, Target } from './delivery-store.js';
 import { LEASE_GRACE_MS } from './delivery-store.js';
+import type { Lane } from './hint-queue.js';
+import type { InFlight } from './in-flight.js';
 import type { Releaser, Settler } from './settle.js';
 import type { Sender, SendResult } from './sender.js';
 import { type Brand, signRequest, type SignedRequest } from './sign.js';
-import type { Slots } from './slots.js';
 import type { Targets } from './targets.js';
 
 export interface DelivererParts {
-  readonly claimer: Claimer;
+  readonly claimers: Readonly<Record<Lane, Claimer>>;
   readonly targets: Targets;
   readonly sender: Sender;
   readonly settler: Settler;
   readonly releaser: Releaser;
-  readonly slots: Slots;
+  readonly inFlight: InFlight;
   readonly brand: Brand;
   /** PostgreSQL's clock, Unix milliseconds. */
   readonly nowMs: () => number;
@@ -46,17 +47,14 @@ export class Deliverer {
   constructor(private readonly parts: DelivererParts) {}
 
   /** Resolves once every delivery of the hint is settled, given back or dropped. */
-  async deliverAll(deliveryIds: readonly string[]): Promise<DeliverOutcome[]> {
-    const { slots } = this.parts;
-    await slots.take(deliveryIds.length);
+  async deliverAll(lane: Lane, deliveryIds: readonly string[]): Promise<DeliverOutcome[]> {
+    await this.parts.inFlight.slots[lane].take(deliveryIds.length);
     const all = Promise.all(
       deliveryIds.map(async (deliveryId): Promise<DeliverOutcome> => {
         try {
-          return await this.deliver(deliveryId);
+          return await this.deliver(lane, deliveryId);
         } catch (error) {
           return { kind: 'broken', error };
-        } finally {
-          slots.give(1);
         }
       }),
     ).finally(() => this.work.delete(all));
@@ -75,17 +73,31 @@ export class Deliverer {
     clearTimeout(timer);
   }
 
-  private async deliver(deliveryId: string): Promise<DeliverOutcome> {
-    if (this.isStopping) return { kind: 'dropped' };
-    const claim = await this.parts.claimer.claim(deliveryId);
+  private async deliver(lane: Lane, deliveryId: string): Promise<DeliverOutcome> {
+    const claim = await this.claim(lane, deliveryId);
     if (claim === null) return { kind: 'dropped' };
+    const inHand = this.parts.inFlight.begin(claim, lane);
+    try {
+      const sent = await this.sendClaimed(claim);
+      if (sent.kind !== 'sent') return sent;
 
-    const sent = await this.sendClaimed(claim);
-    if (sent.kind !== 'sent') return sent;
+      const { target, attempt } = sent;
+      await this.parts.settler.settle({ claim, attempt, step: this.nextStep(claim, target, attempt) });
+      return { kind: 'attempted', outcome: attempt.outcome, durationMs: attempt.durationMs };
+    } finally {
+      this.parts.inFlight.end(inHand);
+    }
+  }
 
-    const { target, attempt } = sent;
-    await this.parts.settler.settle({ claim, attempt, step: this.nextStep(claim, target, attempt) });
-    return { kind: 'attempted', outcome: attempt.outcome, durationMs: attempt.durationMs };
+  /** Null, and the slot free again, when there is nothing to do for this delivery now. */
+  private async claim(lane: Lane, deliveryId: string): Promise<TimedClaim | null> {
+    let claim: TimedClaim | null = null;
+    try {
+      if (!this.isStopping) claim = await this.parts.claimers[lane].claim(deliveryId);
+    } finally {
+      if (claim === null) this.parts.inFlight.slots[lane].give(1);
+    }
+    return claim;
   }
 
   /** What has to be so before a request begins is looked at here; what is not so gives the claim back. */

@@ -2,11 +2,15 @@ import type { Outcome, Trigger } from '#domain/attempt-outcome.js';
 import type { PayloadFormat } from '#domain/payload-format.js';
 import type { SignatureSpec } from '#domain/signature.js';
 import type { DueDelivery } from './dispatch.js';
+import type { Lane } from './hint-queue.js';
 
 /** What a worker needs of the database to carry deliveries from a hint to the log. */
 export interface DeliveryStore {
-  /** Leases what is due, unleased and may be sent; whatever is not is left out of the answer. */
-  claim(wanted: readonly ClaimRequest[]): Promise<readonly Claimed[]>;
+  /**
+   * Leases what is due, unleased and may be sent within the rooms; whatever is not is left out of the answer, and left to
+   * the sweep.
+   */
+  claim(lane: Lane, wanted: readonly ClaimRequest[], rooms: ClaimRooms): Promise<readonly Claimed[]>;
   /** Gives back claims that were never sent, as if they had not been made. */
   release(claims: readonly Pick<Claimed, 'deliveryId' | 'leaseToken'>[]): Promise<void>;
   /** Writes attempts and what follows from them; the answers stand in the order of the settlements. */
@@ -19,8 +23,22 @@ export interface DeliveryStore {
     readonly deliveriesMax: number;
     readonly leaseTokens?: readonly string[];
   }): Promise<number>;
+  /** Takes endpoints for slow from now on: what is hinted next of theirs goes to the slow lane. */
+  markSlow(endpointIds: readonly string[]): Promise<void>;
+  /** Counts anew what is in flight, where a process that was killed has left a wrong number. */
+  repairInFlight(): Promise<void>;
   /** Endpoints as they are now, by id; deleted ones are absent. */
   loadTargets(endpointIds: readonly string[]): Promise<ReadonlyMap<string, Target>>;
+}
+
+/** How many more of each endpoint and merchant one worker takes in one claim. */
+export interface ClaimRooms {
+  /** Of endpoints that are not listed. */
+  readonly perEndpoint: number;
+  readonly endpoints: readonly { readonly id: string; readonly room: number }[];
+  /** Of merchants that are not listed. */
+  readonly perMerchant: number;
+  readonly merchants: readonly { readonly id: string; readonly room: number }[];
 }
 
 export interface ClaimRequest {
@@ -105,3 +123,9 @@ export type Settled =
 export const EARLY_CLAIM_MS = 250;
 /** A lease outlives its attempt's deadline by this: time to settle, also when the database stalls for a moment. */
 export const LEASE_GRACE_MS = 5_000;
+/** Bytes of events in one claim, so that a batch of the largest ones does not fill the worker's memory. */
+export const CLAIM_BYTES_MAX = 8 * 1024 * 1024;
+/** Attempts of one delivery that nobody saw the end of: from here on it is suspected of ending its workers. */
+export const SUSPECT_AFTER_UNKNOWNS = 2;
+/** An endpoint that was slow is taken for fast again once it has been quick for this long. */
+export const SLOW_LANE_MS = 30_000;

@@ -1,22 +1,27 @@
 import type { OpenDelivery } from './accept-store.js';
+import type { HintBudget } from './hint-budget.js';
 import { HINT_DELIVERIES_MAX, LANES, type Hint, type HintQueue, type Lane } from './hint-queue.js';
 
 /** What dispatch needs of the database. */
 export interface DispatchStore {
   /**
-   * Marks deliveries that are due and that no live hint speaks of, fairly over endpoints whose gate is open, and
-   * returns them. Any number of workers may call it at once: none gets what another got.
+   * Marks deliveries of a lane that are due and that no live hint speaks of, fairly over endpoints whose gate is open
+   * and no more of each than its gate lets through, and returns them. Any number of workers may call it at once: none
+   * gets what another got.
    */
-  takeDue(limits: {
-    readonly deliveriesMax: number;
-    readonly perEndpointMax: number;
-  }): Promise<readonly DueDelivery[]>;
+  takeDue(lane: Lane, limits: TakeLimits): Promise<readonly DueDelivery[]>;
   /** Hands deliveries back to {@link takeDue}, because their hints did not reach the queue. */
   unhint(deliveryIds: readonly string[]): Promise<void>;
 }
 
+export interface TakeLimits {
+  readonly deliveriesMax: number;
+  readonly perEndpointMax: number;
+}
+
 export interface DueDelivery {
   readonly deliveryId: string;
+  readonly endpointId: string;
   readonly lane: Lane;
   readonly hintNumber: number;
 }
@@ -28,27 +33,38 @@ export interface DispatchEvents {
 }
 
 /**
- * Tells workers what may be due. The queue is only the fast way: every delivery whose hint fails or is lost is found
- * by {@link sweep}.
+ * Tells workers what may be due. The queue is only the fast way, and a bounded one: every delivery that is not hinted,
+ * or whose hint fails or is lost, is found by {@link sweep}.
  */
 export class Dispatcher {
   private readonly inFlight = new Set<Promise<void>>();
+  /** Endpoints that the last sweep of a lane found something of: the next one shares between so many. */
+  private readonly endpointsSeen: Record<Lane, number> = { fast: 1, slow: 1, suspect: 1 };
 
   constructor(
     private readonly store: DispatchStore,
     private readonly queue: HintQueue,
+    private readonly budgets: Readonly<Record<Lane, HintBudget>>,
     private readonly events: DispatchEvents,
   ) {}
 
+  /**
+   * Whether a delivery that is about to be committed will be hinted, after the commit, by {@link committed}. False: it is
+   * to be left to the sweep, because the queue is full, away, or has enough of this endpoint.
+   */
+  willHint(endpointId: string, delayMs: number): boolean {
+    return delayMs <= DELAYED_HINT_MS_MAX && this.budgets.fast.take(endpointId);
+  }
+
   /** Hints what accept has just committed. Returns at once: no answer waits for the queue. */
   committed(open: readonly OpenDelivery[]): void {
-    if (open.length === 0) return;
-    const later = open.filter(({ delayMs }) => delayMs > 0 && delayMs <= DELAYED_HINT_MS_MAX);
-    const now = open.filter(({ delayMs }) => delayMs === 0);
-    this.background([
-      ...hintsOf(now.map(({ deliveryId }) => ({ deliveryId, lane: 'fast', hintNumber: 1 }))),
-      ...later.map(({ deliveryId, delayMs }) => hint('fast', [deliveryId], 1, delayMs)),
-    ]);
+    const now: DueDelivery[] = [];
+    const later: Hint[] = [];
+    for (const { deliveryId, endpointId, delayMs } of open) {
+      if (delayMs > 0) later.push(hint('fast', [deliveryId], 1, delayMs));
+      else now.push({ deliveryId, endpointId, lane: 'fast', hintNumber: 1 });
+    }
+    this.background([...hintsOf(now), ...later]);
   }
 
   /** Hints the next attempts of deliveries that have just been settled. */
@@ -60,12 +76,10 @@ export class Dispatcher {
     );
   }
 
-  /** One sweep of what is due. Resolves with the number of deliveries hinted. */
-  async sweep(deliveriesMax: number): Promise<number> {
-    const perEndpointMax = Math.max(1, Math.floor(deliveriesMax * ENDPOINT_SHARE));
-    const due = await this.store.takeDue({ deliveriesMax, perEndpointMax });
-    await this.hand(hintsOf(due));
-    return due.length;
+  /** One sweep over all lanes of what is due. Resolves with the number of deliveries hinted. */
+  async sweep(): Promise<number> {
+    const hinted = await Promise.all(LANES.map((lane) => this.sweepLane(lane)));
+    return hinted.reduce((sum, deliveries) => sum + deliveries, 0);
   }
 
   /** Resolves once every hint under way has reached the queue or was handed back. */
@@ -73,7 +87,20 @@ export class Dispatcher {
     while (this.inFlight.size > 0) await Promise.all(this.inFlight);
   }
 
+  private async sweepLane(lane: Lane): Promise<number> {
+    const budget = this.budgets[lane];
+    const deliveriesMax = Math.min(await budget.available(), SWEEP_MAX_OF_LANE[lane]);
+    if (deliveriesMax === 0) return 0;
+    const share = Math.ceil(deliveriesMax / this.endpointsSeen[lane]);
+    const perEndpointMax = Math.max(1, Math.min(share, budget.perEndpointMax));
+    const due = await this.store.takeDue(lane, { deliveriesMax, perEndpointMax });
+    this.endpointsSeen[lane] = Math.max(1, new Set(due.map(({ endpointId }) => endpointId)).size);
+    await this.hand(hintsOf(due));
+    return due.length;
+  }
+
   private background(hints: readonly Hint[]): void {
+    if (hints.length === 0) return;
     const work = this.hand(hints).finally(() => this.inFlight.delete(work));
     this.inFlight.add(work);
   }
@@ -84,8 +111,16 @@ export class Dispatcher {
     try {
       await this.queue.add(hints);
       this.events.hinted(deliveries);
+      for (const lane of LANES) {
+        const ofLane = hints.filter((given) => given.lane === lane);
+        this.budgets[lane].spent(
+          ofLane.reduce((sum, { deliveryIds }) => sum + deliveryIds.length, 0),
+          ofLane.length,
+        );
+      }
     } catch (error) {
       this.events.hintsFailed(deliveries, error);
+      for (const lane of new Set(hints.map((given) => given.lane))) this.budgets[lane].isAway();
       // Delayed ones are found when they are due and their mark has run out; the others should go at once.
       const ids = hints.filter(({ delayMs }) => delayMs === 0).flatMap(({ deliveryIds }) => deliveryIds);
       // With the database away as well, the marks run out by themselves.
@@ -113,5 +148,8 @@ function hint(lane: Lane, deliveryIds: readonly string[], hintNumber: number, de
 
 /** Waits up to this go to the queue as delayed hints; longer ones are found by the sweep, which is late by a second at most. */
 export const DELAYED_HINT_MS_MAX = 60_000;
-/** One endpoint gets at most this part of a sweep, so that a backlog of one cannot starve the rest. */
-const ENDPOINT_SHARE = 0.25;
+/**
+ * A sweep marks in one short transaction; what it leaves is taken by the next, a tenth of a second later. Suspects go one
+ * at a time.
+ */
+const SWEEP_MAX_OF_LANE: Readonly<Record<Lane, number>> = { fast: 1_000, slow: 500, suspect: 1 };

@@ -8,6 +8,8 @@ export interface HintQueue {
    * deliveries back to the sweep of due deliveries.
    */
   add(hints: readonly Hint[]): Promise<void>;
+  /** How many hints wait in a lane; those with a delay that has not ended are left out. Rejects as {@link add} does. */
+  waiting(lane: Lane): Promise<number>;
 }
 
 export interface Hint {
@@ -20,9 +22,12 @@ export interface Hint {
   readonly delayMs: number;
 }
 
-export const LANES = ['fast', 'slow'] as const;
+export const LANES = ['fast', 'slow', 'suspect'] as const;
 
-/** Slow endpoints run from a queue of their own, so that they can never fill the slots of the others. */
+/**
+ * `slow`: endpoints that take over a second run from a queue of their own, so that they can never fill the slots of the
+ * others. `suspect`: deliveries whose attempts ended with their worker, one at a time, because they may be what ended it.
+ */
 export type Lane = (typeof LANES)[number];
 
 /** Amortises the queue's cost per job; small enough that one hint never fills a worker. */

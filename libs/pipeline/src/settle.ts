@@ -1,19 +1,28 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Claimed, DeliveryStore, Settled, Settlement } from './delivery-store.js';
 import type { Dispatcher } from './dispatch.js';
 import { MicroBatch } from './micro-batch.js';
+
+/** What an error of the store says of whose doing it is. */
+export interface SettleFaults {
+  /** One row's own data. */
+  isItems(error: unknown): boolean;
+  /** Nobody can write now. */
+  isDatabaseAway(error: unknown): boolean;
+}
 
 /** Writes what attempts came to, many to a commit, and hints what is to be tried again. */
 export class Settler {
   private readonly batches: MicroBatch<Settlement, Settled>;
 
   constructor(
-    store: Pick<DeliveryStore, 'settle'>,
+    private readonly store: Pick<DeliveryStore, 'settle'>,
     dispatcher: Pick<Dispatcher, 'retrying'>,
-    isItemsFault: (error: unknown) => boolean,
+    private readonly faults: SettleFaults,
   ) {
     this.batches = new MicroBatch({
       run: async (settlements) => {
-        const settled = await store.settle(settlements);
+        const settled = await this.patiently(settlements);
         dispatcher.retrying(settled.flatMap((result) => (result.kind === 'retrying' ? [result.next] : [])));
         return settled;
       },
@@ -21,7 +30,7 @@ export class Settler {
       runsMax: COMMITS_AT_ONCE_MAX,
       weigh: ({ attempt }) => ROW_OVERHEAD_BYTES + (attempt.responseBody?.length ?? 0),
       weightMax: COMMIT_BYTES_MAX,
-      isItemsFault,
+      isItemsFault: (error) => faults.isItems(error),
     });
   }
 
@@ -31,6 +40,22 @@ export class Settler {
    */
   settle(settlement: Settlement): Promise<Settled> {
     return this.batches.add(settlement);
+  }
+
+  /**
+   * While the database is away, what a receiver answered is worth keeping: a success counts as long as the delivery is
+   * open, even after its lease has ended.
+   */
+  private async patiently(settlements: readonly Settlement[]): Promise<readonly Settled[]> {
+    const giveUpMs = performance.now() + PATIENCE_MS;
+    for (;;) {
+      try {
+        return await this.store.settle(settlements);
+      } catch (error) {
+        if (!this.faults.isDatabaseAway(error) || performance.now() > giveUpMs) throw error;
+        await delay(AGAIN_MS);
+      }
+    }
   }
 }
 
@@ -71,3 +96,7 @@ const COMMITS_AT_ONCE_MAX = 2;
 const COMMIT_BYTES_MAX = 4 * 1024 * 1024;
 /** What an attempt's row costs beside the response body. */
 const ROW_OVERHEAD_BYTES = 1_024;
+/** A restart of PostgreSQL takes seconds; after a minute the leases have ended and the attempts are unknown. */
+const PATIENCE_MS = 60_000;
+/** How soon a write is tried again. */
+const AGAIN_MS = 250;

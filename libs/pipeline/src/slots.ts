@@ -1,4 +1,4 @@
-/** Bounds how many deliveries one worker has in hand. First come, first served, so that a large hint is not starved. */
+/** Bounds how many deliveries a lane has in hand. First come, first served, so that a large hint is not starved. */
 export class Slots {
   private free: number;
   private readonly queue: { readonly count: number; readonly resolve: () => void }[] = [];
@@ -12,7 +12,7 @@ export class Slots {
   }
 
   get available(): number {
-    return this.queue.length > 0 ? 0 : this.free;
+    return this.queue.length > 0 ? 0 : Math.max(0, this.free);
   }
 
   /**
@@ -26,6 +26,11 @@ export class Slots {
       return;
     }
     await new Promise<void>((resolve) => this.queue.push({ count, resolve }));
+  }
+
+  /** Takes slots that may not be there, for what is under way already: nobody else gets one until they are given back. */
+  force(count: number): void {
+    this.free -= count;
   }
 
   give(count: number): void {

@@ -33,6 +33,11 @@ export class DirectHintQueue implements HintQueue {
     return Promise.resolve();
   }
 
+  /** It hands hints on as they come, so none ever waits. */
+  waiting(): Promise<number> {
+    return this.mode === 'refuse' ? Promise.reject(new Error('the queue is away')) : Promise.resolve(0);
+  }
+
   close(): void {
     for (const timer of this.timers) clearTimeout(timer);
     this.timers.clear();

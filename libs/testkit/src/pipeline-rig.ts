@@ -5,7 +5,7 @@ import { parsePortRanges } from '#adapters/http-sender/port-ranges.js';
 import { UndiciSender } from '#adapters/http-sender/undici-sender.js';
 import { PostgresAcceptStore } from '#adapters/postgres/accept-store.js';
 import { connectDatabase, type Database } from '#adapters/postgres/database.js';
-import { isItemsFault } from '#adapters/postgres/database-error.js';
+import { isDatabaseAway, isItemsFault } from '#adapters/postgres/database-error.js';
 import { PostgresDeliveryStore } from '#adapters/postgres/delivery-store.js';
 import { ensurePartitions } from '#adapters/postgres/partitions.js';
 import { AesGcmSecretBox } from '#adapters/secrets/aes-gcm-secret-box.js';
@@ -15,9 +15,11 @@ import { Claimer } from '#pipeline/claim.js';
 import { DatabaseClock } from '#pipeline/database-clock.js';
 import { Deliverer } from '#pipeline/deliver.js';
 import { Dispatcher } from '#pipeline/dispatch.js';
+import { hintBudgets } from '#pipeline/hint-budget.js';
+import type { Lane } from '#pipeline/hint-queue.js';
+import { InFlight } from '#pipeline/in-flight.js';
 import type { Sender } from '#pipeline/sender.js';
 import { Releaser, Settler } from '#pipeline/settle.js';
-import { Slots } from '#pipeline/slots.js';
 import { Subscriptions } from '#pipeline/subscriptions.js';
 import { Targets } from '#pipeline/targets.js';
 import { DirectHintQueue } from './direct-hint-queue.js';
@@ -64,7 +66,8 @@ export class PipelineRig {
   ) {
     this.ids = new IdMaker(() => clock.nowMs(), randomBytes);
     this.store = new PostgresDeliveryStore(database, this.secretBox);
-    this.dispatcher = new Dispatcher(this.store, this.queue, {
+    const monotonicMs = () => performance.now();
+    this.dispatcher = new Dispatcher(this.store, this.queue, hintBudgets(this.queue, monotonicMs), {
       hinted: () => undefined,
       hintsFailed: (_, error) => this.hintErrors.push(error),
     });
@@ -72,7 +75,7 @@ export class PipelineRig {
     const subscriptions = new Subscriptions(acceptStore);
     this.acceptor = new Acceptor(acceptStore, subscriptions, this.ids, () => clock.nowMs(), this.dispatcher);
     this.deliverer = this.newDeliverer();
-    this.queue.listen((hint) => this.deliverer.deliverAll(hint.deliveryIds));
+    this.queue.listen((hint) => this.deliverer.deliverAll(hint.lane, hint.deliveryIds));
   }
 
   async prepare(): Promise<void> {
@@ -91,13 +94,15 @@ export class PipelineRig {
   /** Another worker's deliverer on the same database. */
   newDeliverer(): Deliverer {
     const monotonicMs = () => performance.now();
+    const inFlight = new InFlight(monotonicMs);
+    const claimer = (lane: Lane) => new Claimer(this.store, this.ids, inFlight, lane, monotonicMs);
     return new Deliverer({
-      claimer: new Claimer(this.store, this.ids, monotonicMs),
+      claimers: { fast: claimer('fast'), slow: claimer('slow'), suspect: claimer('suspect') },
       targets: new Targets(this.store),
       sender: this.sender,
-      settler: new Settler(this.store, this.dispatcher, isItemsFault),
+      settler: new Settler(this.store, this.dispatcher, { isItems: isItemsFault, isDatabaseAway }),
       releaser: new Releaser(this.store),
-      slots: new Slots(64),
+      inFlight,
       brand: { headerPrefix: 'X-Posthorn', userAgent: 'Posthorn/test' },
       nowMs: () => this.clock.nowMs(),
       monotonicMs,
@@ -119,6 +124,8 @@ export class PipelineRig {
       readonly retryScheduleSeconds?: number[];
       readonly timeoutMs?: number;
       readonly payloadFormat?: string;
+      readonly maxInFlight?: number;
+      readonly rateLimitPerSecond?: number;
     } = {},
   ): Promise<string> {
     const id = this.ids.uuid();

@@ -79,26 +79,29 @@ CREATE INDEX endpoint_secrets_endpoint ON endpoint_secrets (endpoint_id, id);
 
 -- May this endpoint send, and how is it doing? Pause, breaker and rate write this row and nothing else.
 CREATE TABLE endpoint_gates (
-  endpoint_id          uuid PRIMARY KEY REFERENCES endpoints (id),
-  merchant_id          uuid NOT NULL,
-  status               text NOT NULL DEFAULT 'enabled' CHECK (status IN ('enabled', 'paused', 'disabled')),
-  lane                 text NOT NULL DEFAULT 'fast' CHECK (lane IN ('fast', 'slow')),
-  lane_until           timestamptz,
-  breaker_state        text NOT NULL DEFAULT 'closed' CHECK (breaker_state IN ('closed', 'open', 'draining')),
-  breaker_opened_at    timestamptz,
-  breaker_probe_at     timestamptz,
+  endpoint_id           uuid PRIMARY KEY REFERENCES endpoints (id),
+  merchant_id           uuid NOT NULL,
+  status                text NOT NULL DEFAULT 'enabled' CHECK (status IN ('enabled', 'paused', 'disabled')),
+  -- Leases that are out. Repaired from open_deliveries, because a process that is killed gives nothing back.
+  in_flight             integer NOT NULL DEFAULT 0,
+  lane                  text NOT NULL DEFAULT 'fast' CHECK (lane IN ('fast', 'slow')),
+  -- When a slow endpoint that has stayed quick may be taken for fast again.
+  lane_until            timestamptz,
+  breaker_state         text NOT NULL DEFAULT 'closed' CHECK (breaker_state IN ('closed', 'open', 'draining')),
+  breaker_changed_at    timestamptz,
+  breaker_probe_at      timestamptz,
   breaker_probe_wait_ms integer,
-  window_started_at    timestamptz,
-  window_attempts      integer NOT NULL DEFAULT 0,
-  window_failures      integer NOT NULL DEFAULT 0,
-  rate_per_second      double precision,
-  rate_tokens          double precision NOT NULL DEFAULT 0,
-  rate_refilled_at     timestamptz NOT NULL DEFAULT now(),
-  in_flight            integer NOT NULL DEFAULT 0,
-  consecutive_failures integer NOT NULL DEFAULT 0,
-  last_success_at      timestamptz(3),
-  last_failure_at      timestamptz(3)
-) WITH (fillfactor = 50);
+  -- What ended since the window began: the breaker's evidence.
+  window_started_at     timestamptz,
+  window_attempts       integer NOT NULL DEFAULT 0,
+  window_failures       integer NOT NULL DEFAULT 0,
+  -- A token bucket that holds one second of the rate.
+  rate_tokens           double precision NOT NULL DEFAULT 1,
+  rate_refilled_at      timestamptz NOT NULL DEFAULT now(),
+  consecutive_failures  integer NOT NULL DEFAULT 0,
+  last_success_at       timestamptz(3),
+  last_failure_at       timestamptz(3)
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 
 CREATE TABLE endpoint_sequences (
   endpoint_id   uuid PRIMARY KEY REFERENCES endpoints (id),
@@ -300,5 +303,7 @@ CREATE TABLE open_deliveries (
 );
 CREATE INDEX open_deliveries_due ON open_deliveries (endpoint_id, due_at);
 CREATE INDEX open_deliveries_merchant ON open_deliveries (merchant_id, delivery_id);
-CREATE INDEX open_deliveries_lease ON open_deliveries (lease_until) WHERE lease_until IS NOT NULL;
+-- What is leased is bounded by the workers' slots, so both a look at one endpoint and a walk over all of it are short.
+CREATE INDEX open_deliveries_lease ON open_deliveries (endpoint_id, lease_until) WHERE lease_until IS NOT NULL;
+CREATE INDEX open_deliveries_suspect ON open_deliveries (due_at) WHERE unknowns >= 2;
 CREATE INDEX open_deliveries_order ON open_deliveries (endpoint_id, ordering_key, sequence) WHERE sequence IS NOT NULL;

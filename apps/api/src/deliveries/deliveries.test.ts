@@ -36,6 +36,10 @@ class RecordingQueue implements HintQueue {
     this.hints.push(...hints);
     return Promise.resolve();
   }
+
+  waiting(): Promise<number> {
+    return Promise.resolve(0);
+  }
 }
 
 const queue = new RecordingQueue();

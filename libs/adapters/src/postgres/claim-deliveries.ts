@@ -1,8 +1,18 @@
 import type { Trigger } from '#domain/attempt-outcome.js';
 import type { PayloadFormat } from '#domain/payload-format.js';
-import { EARLY_CLAIM_MS, LEASE_GRACE_MS, type Claimed, type ClaimRequest } from '#pipeline/delivery-store.js';
+import {
+  CLAIM_BYTES_MAX,
+  type Claimed,
+  type ClaimRequest,
+  type ClaimRooms,
+  EARLY_CLAIM_MS,
+  LEASE_GRACE_MS,
+  SUSPECT_AFTER_UNKNOWNS,
+} from '#pipeline/delivery-store.js';
+import type { Lane } from '#pipeline/hint-queue.js';
 import type { Statements } from './database.js';
 import { withDeadlockRetry } from './deadlock.js';
+import { ROOM, TOKENS } from './gate-room.js';
 import { byDay, idRange } from './id-range.js';
 
 interface Row {
@@ -26,22 +36,32 @@ interface Row {
 }
 
 /**
- * Leases the deliveries that are due, unleased and whose endpoint may send, and reads what it takes to send them.
- * A hint that came too early gives its delivery back to the sweep.
+ * Leases the deliveries that are due, unleased and whose endpoint's gate lets them through, within what this worker has
+ * room for, and reads what it takes to send them. What is refused, or was hinted too early, is given back to the sweep.
  *
- * in:  delivery ids with the lease token and attempt id that each gets
+ * in:  a lane; delivery ids with the lease token and attempt id that each gets; room by endpoint and merchant
  * out: the deliveries leased
  */
-export async function claimDeliveries(db: Statements, wanted: readonly ClaimRequest[]): Promise<Claimed[]> {
+export async function claimDeliveries(
+  db: Statements,
+  lane: Lane,
+  wanted: readonly ClaimRequest[],
+  rooms: ClaimRooms,
+): Promise<Claimed[]> {
   const claimed: Claimed[] = [];
   for (const ofOneDay of byDay(wanted, ({ deliveryId }) => deliveryId)) {
-    const rows = await withDeadlockRetry(() => statement(db, ofOneDay));
+    const rows = await withDeadlockRetry(() => statement(db, lane, ofOneDay, rooms));
     for (const row of rows) claimed.push(toClaimed(row));
   }
   return claimed;
 }
 
-function statement(db: Statements, wanted: readonly ClaimRequest[]): Promise<Row[]> {
+function statement(
+  db: Statements,
+  lane: Lane,
+  wanted: readonly ClaimRequest[],
+  rooms: ClaimRooms,
+): Promise<Row[]> {
   const ids = wanted.map(({ deliveryId }) => deliveryId);
   const { low, high } = idRange(ids);
   return db.$queryRaw<Row[]>`
@@ -50,35 +70,72 @@ function statement(db: Statements, wanted: readonly ClaimRequest[]): Promise<Row
                            ${wanted.map(({ leaseToken }) => leaseToken)}::uuid[],
                            ${wanted.map(({ attemptId }) => attemptId)}::uuid[])
            AS w (delivery_id, lease_token, attempt_id)
-    ), early AS (
-      UPDATE open_deliveries o SET hinted_until = now()
-      WHERE o.delivery_id = ANY (${ids}::uuid[])
-        AND o.due_at > now() + ${EARLY_CLAIM_MS} * interval '1 millisecond'
-        AND o.lease_until IS NULL
-    ), free AS (
-      SELECT o.delivery_id, e.timeout_ms, e.version AS endpoint_version
+    ), candidates AS (
+      SELECT o.delivery_id, o.endpoint_id, o.merchant_id, o.due_at, o.data_bytes,
+             o.due_at <= now() + ${EARLY_CLAIM_MS} * interval '1 millisecond' AND NOT o.blocked
+               AND (o.unknowns >= ${SUSPECT_AFTER_UNKNOWNS}) = ${lane === 'suspect'} AS is_due
       FROM open_deliveries o
-      JOIN endpoint_gates g ON g.endpoint_id = o.endpoint_id AND g.status = 'enabled'
-      JOIN endpoints e ON e.id = o.endpoint_id AND e.deleted_at IS NULL
-      WHERE o.delivery_id = ANY (${ids}::uuid[])
-        AND o.due_at <= now() + ${EARLY_CLAIM_MS} * interval '1 millisecond'
-        AND o.lease_until IS NULL
-        AND NOT o.blocked
+      WHERE o.delivery_id = ANY (${ids}::uuid[]) AND o.lease_until IS NULL
       ORDER BY o.delivery_id
-      FOR UPDATE OF o
+      FOR UPDATE
+    ), gates AS (
+      SELECT g.*
+      FROM endpoint_gates g
+      WHERE g.endpoint_id IN (SELECT endpoint_id FROM candidates WHERE is_due)
+      ORDER BY g.endpoint_id
+      FOR UPDATE
+    ), open_gates AS (
+      SELECT g.endpoint_id, e.timeout_ms, e.version, ${TOKENS} AS tokens,
+             least(${ROOM}, coalesce(mine.room, ${rooms.perEndpoint}::int)) AS room
+      FROM gates g
+      JOIN endpoints e ON e.id = g.endpoint_id
+      LEFT JOIN unnest(${rooms.endpoints.map(({ id }) => id)}::uuid[],
+                       ${rooms.endpoints.map(({ room }) => room)}::int[]) AS mine (endpoint_id, room)
+        ON mine.endpoint_id = g.endpoint_id
+      WHERE ${lane} IN ('suspect', g.lane)
+    ), let_through AS (
+      SELECT c.*, g.timeout_ms, g.version
+      FROM (SELECT *, row_number() OVER (PARTITION BY endpoint_id ORDER BY due_at, delivery_id) AS rank
+            FROM candidates WHERE is_due) AS c
+      JOIN open_gates g ON g.endpoint_id = c.endpoint_id AND c.rank <= g.room
+    ), chosen AS (
+      SELECT c.delivery_id, c.endpoint_id, c.timeout_ms, c.version
+      FROM (SELECT *, row_number() OVER (PARTITION BY merchant_id ORDER BY due_at, delivery_id) AS merchant_rank,
+                   sum(data_bytes) OVER (ORDER BY due_at, delivery_id) - data_bytes AS bytes_before
+            FROM let_through) AS c
+      LEFT JOIN unnest(${rooms.merchants.map(({ id }) => id)}::uuid[],
+                       ${rooms.merchants.map(({ room }) => room)}::int[]) AS mine (merchant_id, room)
+        ON mine.merchant_id = c.merchant_id
+      WHERE c.merchant_rank <= coalesce(mine.room, ${rooms.perMerchant}::int) AND c.bytes_before < ${CLAIM_BYTES_MAX}
     ), leased AS (
       UPDATE open_deliveries o
       SET lease_token = w.lease_token,
           attempt_id = w.attempt_id,
-          lease_until = now() + (free.timeout_ms + ${LEASE_GRACE_MS}) * interval '1 millisecond',
+          lease_until = now() + (chosen.timeout_ms + ${LEASE_GRACE_MS}) * interval '1 millisecond',
           attempt_number = o.attempt_number + 1
       FROM wanted w
-      JOIN free USING (delivery_id)
+      JOIN chosen USING (delivery_id)
       WHERE o.delivery_id = w.delivery_id
-      RETURNING o.*, free.endpoint_version
+      RETURNING o.*, chosen.version
+    ), passed AS (
+      UPDATE endpoint_gates g
+      SET in_flight = g.in_flight + taken.count,
+          rate_tokens = coalesce(o.tokens - taken.count, g.rate_tokens),
+          rate_refilled_at = now(),
+          breaker_probe_at = CASE WHEN g.breaker_state = 'open'
+                                  THEN now() + g.breaker_probe_wait_ms * interval '1 millisecond'
+                                  ELSE g.breaker_probe_at END
+      FROM (SELECT endpoint_id, count(*)::int AS count FROM chosen GROUP BY endpoint_id) AS taken
+      JOIN open_gates o USING (endpoint_id)
+      WHERE g.endpoint_id = taken.endpoint_id
+    ), given_back AS (
+      UPDATE open_deliveries o
+      SET hinted_until = now()
+      FROM candidates c
+      WHERE o.delivery_id = c.delivery_id AND NOT EXISTS (SELECT FROM chosen WHERE chosen.delivery_id = c.delivery_id)
     )
-    SELECT l.delivery_id, l.lease_token, l.attempt_id, l.event_id, l.endpoint_id, l.merchant_id, l.endpoint_version,
-           l.attempt_number, l.failures, l.trigger, l.single, l.payload_format,
+    SELECT l.delivery_id, l.lease_token, l.attempt_id, l.event_id, l.endpoint_id, l.merchant_id,
+           l.version AS endpoint_version, l.attempt_number, l.failures, l.trigger, l.single, l.payload_format,
            e.producer_id, e.type, e.created_at, e.created_at_text, e.data
     FROM leased l
     JOIN events e ON e.id = l.event_id AND e.id BETWEEN ${low}::uuid AND ${high}::uuid`;

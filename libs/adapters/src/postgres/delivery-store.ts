@@ -1,12 +1,14 @@
 import type {
   Claimed,
   ClaimRequest,
+  ClaimRooms,
   DeliveryStore,
   Settled,
   Settlement,
   Target,
 } from '#pipeline/delivery-store.js';
-import type { DispatchStore, DueDelivery } from '#pipeline/dispatch.js';
+import type { DispatchStore, DueDelivery, TakeLimits } from '#pipeline/dispatch.js';
+import type { Lane } from '#pipeline/hint-queue.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
 import { claimDeliveries } from './claim-deliveries.js';
 import type { Database } from './database.js';
@@ -16,6 +18,7 @@ import { reconcileLeases } from './reconcile-leases.js';
 import { releaseClaims } from './release-claims.js';
 import { settleDeliveries } from './settle-deliveries.js';
 import { takeDueDeliveries, unhintDeliveries } from './take-due-deliveries.js';
+import { markSlow, repairInFlight } from './write-gates.js';
 
 /** The ports of dispatch and of the worker's steps on PostgreSQL. */
 export class PostgresDeliveryStore implements DeliveryStore, DispatchStore {
@@ -24,19 +27,24 @@ export class PostgresDeliveryStore implements DeliveryStore, DispatchStore {
     private readonly secretBox: SecretBox,
   ) {}
 
-  takeDue(limits: {
-    readonly deliveriesMax: number;
-    readonly perEndpointMax: number;
-  }): Promise<DueDelivery[]> {
-    return takeDueDeliveries(this.db, limits);
+  takeDue(lane: Lane, limits: TakeLimits): Promise<DueDelivery[]> {
+    return takeDueDeliveries(this.db, lane, limits);
   }
 
   unhint(deliveryIds: readonly string[]): Promise<void> {
     return unhintDeliveries(this.db, deliveryIds);
   }
 
-  claim(wanted: readonly ClaimRequest[]): Promise<readonly Claimed[]> {
-    return claimDeliveries(this.db, wanted);
+  claim(lane: Lane, wanted: readonly ClaimRequest[], rooms: ClaimRooms): Promise<readonly Claimed[]> {
+    return claimDeliveries(this.db, lane, wanted, rooms);
+  }
+
+  markSlow(endpointIds: readonly string[]): Promise<void> {
+    return markSlow(this.db, endpointIds);
+  }
+
+  repairInFlight(): Promise<void> {
+    return repairInFlight(this.db);
   }
 
   release(claims: readonly Pick<Claimed, 'deliveryId' | 'leaseToken'>[]): Promise<void> {

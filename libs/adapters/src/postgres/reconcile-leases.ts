@@ -59,6 +59,17 @@ function statement(db: Statements, ids: readonly string[], isLost: Prisma.Sql): 
           last_duration_ms = greatest(0, extract(epoch FROM now() - lost.started_at) * 1000)::int
       FROM lost
       WHERE d.id = lost.delivery_id AND d.id BETWEEN ${low}::uuid AND ${high}::uuid
+    ), gates AS (
+      SELECT endpoint_id FROM endpoint_gates
+      WHERE endpoint_id IN (SELECT endpoint_id FROM lost)
+      ORDER BY endpoint_id
+      FOR UPDATE
+    ), left_gates AS (
+      UPDATE endpoint_gates g
+      SET in_flight = g.in_flight - freed.count
+      FROM (SELECT endpoint_id, count(*)::int AS count FROM lost JOIN gates USING (endpoint_id) GROUP BY endpoint_id)
+           AS freed
+      WHERE g.endpoint_id = freed.endpoint_id
     )
     UPDATE open_deliveries o
     SET lease_token = NULL, lease_until = NULL, attempt_id = NULL,

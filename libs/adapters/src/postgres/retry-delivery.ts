@@ -16,6 +16,7 @@ export type RetryOutcome =
   | { readonly kind: 'not_found' };
 
 interface RetryRow {
+  readonly endpointId: string;
   readonly isOpen: boolean;
   readonly isUnderWay: boolean;
   readonly isGateOpen: boolean;
@@ -34,8 +35,8 @@ export async function retryDelivery(db: Statements, deliveryId: string): Promise
   for (let tries = 1; ; tries++) {
     const [row] = await makeDue(db, deliveryId);
     if (row === undefined) return { kind: 'not_found' };
-    const { hintNumber, lane } = row;
-    if (hintNumber !== null) return { kind: 'due', delivery: { deliveryId, lane, hintNumber } };
+    const { endpointId, hintNumber, lane } = row;
+    if (hintNumber !== null) return { kind: 'due', delivery: { deliveryId, endpointId, lane, hintNumber } };
     if (!row.isGateOpen) return { kind: 'endpoint_closed' };
     if (row.isUnderWay) return { kind: 'under_way' };
     if (!row.isOpen && row.hasPayloadConflict) return { kind: 'payload_conflict' };
@@ -93,7 +94,7 @@ async function makeDue(db: Statements, deliveryId: string): Promise<RetryRow[]> 
       ON CONFLICT (delivery_id) DO NOTHING
       RETURNING hint_number
     )
-    SELECT t.is_open AS "isOpen", t.is_under_way AS "isUnderWay", t.is_gate_open AS "isGateOpen",
+    SELECT t.endpoint_id AS "endpointId", t.is_open AS "isOpen", t.is_under_way AS "isUnderWay", t.is_gate_open AS "isGateOpen",
            t.has_payload_conflict AS "hasPayloadConflict", t.data_bytes IS NOT NULL AS "hasData", t.lane,
            coalesce((SELECT hint_number FROM brought_forward), (SELECT hint_number FROM opened_again)) AS "hintNumber"
     FROM target t`;

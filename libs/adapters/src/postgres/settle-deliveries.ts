@@ -1,7 +1,9 @@
+import { BREAKER, isBreakerFailure } from '#domain/breaker.js';
 import { latencyBucket } from '#domain/latency-histogram.js';
 import { HINT_TTL_MS, type Lane } from '#pipeline/hint-queue.js';
 import { DELAYED_HINT_MS_MAX } from '#pipeline/dispatch.js';
-import type { Settled, Settlement } from '#pipeline/delivery-store.js';
+import { SLOW_LANE_MS, type Settled, type Settlement } from '#pipeline/delivery-store.js';
+import { SLOW_AFTER_MS } from '#pipeline/in-flight.js';
 import type { Statements } from './database.js';
 import { withDeadlockRetry } from './deadlock.js';
 import { byDay, idRange } from './id-range.js';
@@ -14,8 +16,8 @@ interface Row {
 }
 
 /**
- * Writes attempts and what follows from them: the delivery's row, its open row, the endpoint's health and statistics,
- * and after a 410 the end of the endpoint.
+ * Writes attempts and what follows from them: the delivery's row, its open row, the endpoint's gate (health, lane,
+ * breaker) and statistics, and after a 410 the end of the endpoint.
  *
  * A failure counts only under the lease it was made with. A success counts as long as the delivery is open, whoever
  * holds it by now. Every attempt goes to the log; one that was given up as `unknown` is corrected.
@@ -64,13 +66,16 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
         ${of(({ attempt }) => attempt.responseBody)}::bytea[],
         ${of(({ attempt }) => attempt.responseBodyTruncated)}::boolean[],
         ${of(({ attempt }) => attempt.remoteAddress)}::text[],
-        ${of(({ attempt }) => latencyBucket(attempt.durationMs))}::smallint[]
+        ${of(({ attempt }) => latencyBucket(attempt.durationMs))}::smallint[],
+        ${of(({ attempt }) => isBreakerFailure(attempt.outcome, attempt.statusCode))}::boolean[]
       ) WITH ORDINALITY AS i (delivery_id, lease_token, attempt_id, merchant_id, endpoint_id, number, trigger, step,
                               wait_ms, is_gone, started_at_ms, duration_ms, outcome, status_code, error_code,
                               error_message, request_url, request_headers, response_headers, response_body,
-                              response_body_truncated, remote_address, latency_bucket, position)
+                              response_body_truncated, remote_address, latency_bucket,
+                              is_breaker_failure, position)
     ), open AS (
-      SELECT o.delivery_id, o.lease_token, o.single, o.hint_number, g.lane,
+      SELECT o.delivery_id, o.endpoint_id, o.lease_token, o.single, o.hint_number, g.lane,
+             o.lease_until IS NOT NULL AS is_leased,
              g.status = 'disabled' OR e.deleted_at IS NOT NULL AS is_closed
       FROM open_deliveries o
       JOIN endpoint_gates g ON g.endpoint_id = o.endpoint_id
@@ -79,7 +84,7 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
       ORDER BY o.delivery_id
       FOR UPDATE OF o
     ), decided AS (
-      SELECT i.*, o.single, o.hint_number, o.lane,
+      SELECT i.*, o.single, o.hint_number, o.lane, o.is_leased,
              CASE WHEN o.delivery_id IS NULL THEN 'superseded'
                   WHEN i.step = 'succeeded' THEN 'succeeded'
                   WHEN o.lease_token IS DISTINCT FROM i.lease_token THEN 'superseded'
@@ -160,26 +165,71 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
       ORDER BY endpoint_id, outcome, latency_bucket
       ON CONFLICT (endpoint_id, period_start, outcome, latency_bucket)
         DO UPDATE SET attempts = s.attempts + excluded.attempts
-    ), health AS (
-      SELECT g.endpoint_id, ended.has_success, ended.failures
-      FROM (SELECT endpoint_id, bool_or(step = 'succeeded') AS has_success,
-                   count(*) FILTER (WHERE step <> 'succeeded') AS failures
+    ), gates AS (
+      SELECT g.endpoint_id, g.breaker_state, g.window_started_at, g.window_attempts AS attempts_before,
+             g.window_failures AS failures_before, ended.*
+      FROM (SELECT endpoint_id AS id,
+                   bool_or(step = 'succeeded') AS has_success,
+                   count(*) FILTER (WHERE step <> 'succeeded')::int AS failures,
+                   count(*)::int AS attempts,
+                   count(*) FILTER (WHERE is_breaker_failure)::int AS breaker_failures,
+                   bool_or(duration_ms > ${SLOW_AFTER_MS}) AS is_slow,
+                   count(*) FILTER (WHERE verdict <> 'superseded' AND is_leased)::int AS leases
             FROM decided GROUP BY endpoint_id) AS ended
-      JOIN endpoint_gates g USING (endpoint_id)
-      WHERE ended.failures > 0
-         OR g.consecutive_failures > 0
-         OR g.last_success_at IS NULL
-         OR g.last_success_at < now() - interval '1 second'
+      JOIN endpoint_gates g ON g.endpoint_id = ended.id
       ORDER BY g.endpoint_id
       FOR UPDATE OF g
-    ), written_health AS (
+    ), windows AS (
+      SELECT gates.*,
+             CASE WHEN is_new THEN now() ELSE window_started_at END AS started_at,
+             CASE WHEN is_new THEN 0 ELSE attempts_before END + attempts AS window_attempts,
+             CASE WHEN is_new THEN 0 ELSE failures_before END + breaker_failures AS window_failures
+      FROM gates
+      CROSS JOIN LATERAL (
+        SELECT window_started_at IS NULL
+            OR window_started_at < now() - ${BREAKER.windowSeconds} * interval '1 second' AS is_new
+      ) AS age
+    ), verdicts AS (
+      SELECT windows.*,
+             CASE
+               WHEN breaker_state = 'open' AND has_success THEN 'draining'
+               WHEN breaker_state = 'open' THEN 'open'
+               WHEN window_attempts >= ${BREAKER.attemptsMin}
+                AND window_failures >= window_attempts * ${BREAKER.failureShareMin}::float8
+                AND started_at <= now() - ${BREAKER.windowSecondsMin} * interval '1 second' THEN 'open'
+               ELSE breaker_state
+             END AS next_state
+      FROM windows
+    ), written_gates AS (
       UPDATE endpoint_gates g
-      SET consecutive_failures = CASE WHEN health.has_success THEN 0 ELSE g.consecutive_failures + health.failures END,
-          last_success_at = CASE WHEN health.has_success THEN now() ELSE g.last_success_at END,
-          last_failure_at = CASE WHEN health.failures > 0 THEN now() ELSE g.last_failure_at END,
-          status = CASE WHEN health.endpoint_id IN (SELECT id FROM gone) THEN 'disabled' ELSE g.status END
-      FROM health
-      WHERE g.endpoint_id = health.endpoint_id
+      SET in_flight = g.in_flight - v.leases,
+          consecutive_failures = CASE WHEN v.has_success THEN 0 ELSE g.consecutive_failures + v.failures END,
+          last_success_at = CASE WHEN v.has_success THEN now() ELSE g.last_success_at END,
+          last_failure_at = CASE WHEN v.failures > 0 THEN now() ELSE g.last_failure_at END,
+          status = CASE WHEN v.endpoint_id IN (SELECT id FROM gone) THEN 'disabled' ELSE g.status END,
+          lane = CASE WHEN v.is_slow THEN 'slow' WHEN g.lane_until < now() THEN 'fast' ELSE g.lane END,
+          lane_until = CASE WHEN v.is_slow THEN now() + ${SLOW_LANE_MS} * interval '1 millisecond' ELSE g.lane_until END,
+          window_started_at = CASE WHEN v.next_state <> v.breaker_state THEN NULL ELSE v.started_at END,
+          window_attempts = v.window_attempts,
+          window_failures = v.window_failures,
+          breaker_state = CASE
+            WHEN v.next_state = 'draining' AND v.breaker_state = 'draining'
+             AND g.breaker_changed_at < now() - ${BREAKER.drainSeconds} * interval '1 second' THEN 'closed'
+            ELSE v.next_state
+          END,
+          breaker_changed_at = CASE WHEN v.next_state <> v.breaker_state THEN now() ELSE g.breaker_changed_at END,
+          breaker_probe_wait_ms = CASE
+            WHEN v.next_state <> 'open' THEN NULL
+            WHEN v.breaker_state <> 'open' THEN ${BREAKER.probeWaitMsMin}
+            ELSE least(g.breaker_probe_wait_ms * 2, ${BREAKER.probeWaitMsMax})
+          END,
+          breaker_probe_at = CASE
+            WHEN v.next_state <> 'open' THEN NULL
+            WHEN v.breaker_state <> 'open' THEN now() + ${BREAKER.probeWaitMsMin} * interval '1 millisecond'
+            ELSE now() + least(g.breaker_probe_wait_ms * 2, ${BREAKER.probeWaitMsMax}) * interval '1 millisecond'
+          END
+      FROM verdicts v
+      WHERE g.endpoint_id = v.endpoint_id
     )
     SELECT position, verdict, hint_number + 1 AS hint_number, lane FROM decided`;
 }
@@ -208,6 +258,7 @@ function toSettled(row: Row, { claim, step }: Settlement): Settled {
         kind: 'retrying',
         next: {
           deliveryId: claim.deliveryId,
+          endpointId: claim.endpointId,
           lane: row.lane ?? 'fast',
           hintNumber: row.hint_number ?? 0,
           delayMs: step.kind === 'retry' ? step.waitMs : 0,

@@ -60,7 +60,7 @@ function partitionsRead(plan: string, table: string): number {
 
 test('statements on many ids read at most two partitions of each log table', async () => {
   const merchantId = await rig.merchant();
-  await rig.endpoint(merchantId, 'http://127.0.0.1:9/');
+  await rig.endpoint(merchantId, 'http://127.0.0.1:9/', { maxInFlight: 300 });
   rig.queue.mode = 'lose';
   await rig.send(...Array.from({ length: 300 }, () => rig.draft(merchantId)));
   await rig.database.$executeRawUnsafe('ANALYZE');
@@ -69,7 +69,9 @@ test('statements on many ids read at most two partitions of each log table', asy
 
   const claimed = await claimDeliveries(
     explained,
+    'fast',
     open.map(({ deliveryId }) => ({ deliveryId, leaseToken: rig.ids.uuid(), attemptId: rig.ids.uuid() })),
+    { perEndpoint: 300, endpoints: [], perMerchant: 300, merchants: [] },
   );
   expect(claimed).toHaveLength(300);
   const settled = await settleDeliveries(

@@ -1,53 +1,99 @@
-import type { DueDelivery } from '#pipeline/dispatch.js';
-import { HINT_TTL_MS } from '#pipeline/hint-queue.js';
-import type { Statements } from './database.js';
+import { SUSPECT_AFTER_UNKNOWNS } from '#pipeline/delivery-store.js';
+import type { DueDelivery, TakeLimits } from '#pipeline/dispatch.js';
+import { HINT_TTL_MS, type Lane } from '#pipeline/hint-queue.js';
+import type { Database, Statements } from './database.js';
 import { withDeadlockRetry } from './deadlock.js';
+import { ROOM } from './gate-room.js';
 
 /**
- * Marks deliveries that are due and that no live hint speaks of, oldest first in each endpoint whose gate is open.
- * Endpoints are walked by jumps through the index, so that a million open deliveries of one cost the others nothing.
+ * Marks deliveries of a lane that are due and that no live hint speaks of, oldest first in each endpoint. Endpoints are
+ * walked by jumps through the index, so that a million open deliveries of one cost the others nothing, and in an order
+ * that differs each time, so that none is always last.
  *
- * in:  how many in all, how many of one endpoint
- * out: the deliveries marked, with the lane and hint number of each
+ * in:  a lane; how many in all, how many of one endpoint
+ * out: the deliveries marked, with the hint number of each
  */
-export async function takeDueDeliveries(
-  db: Statements,
-  limits: { readonly deliveriesMax: number; readonly perEndpointMax: number },
-): Promise<DueDelivery[]> {
-  return withDeadlockRetry(
-    () => db.$queryRaw<DueDelivery[]>`
-      WITH RECURSIVE endpoint_ids AS (
-        (SELECT endpoint_id FROM open_deliveries ORDER BY endpoint_id LIMIT 1)
-        UNION ALL
-        SELECT (SELECT o.endpoint_id FROM open_deliveries o
-                WHERE o.endpoint_id > previous.endpoint_id ORDER BY o.endpoint_id LIMIT 1)
-        FROM endpoint_ids previous
-        WHERE previous.endpoint_id IS NOT NULL
-      ), due AS (
-        SELECT taken.delivery_id, g.lane
-        FROM endpoint_ids
-        JOIN endpoint_gates g ON g.endpoint_id = endpoint_ids.endpoint_id AND g.status = 'enabled'
-        CROSS JOIN LATERAL (
-          SELECT o.delivery_id, o.due_at
-          FROM open_deliveries o
-          WHERE o.endpoint_id = g.endpoint_id
-            AND o.due_at <= now()
-            AND o.hinted_until <= now()
-            AND o.lease_until IS NULL
-            AND NOT o.blocked
-          ORDER BY o.due_at
-          LIMIT ${limits.perEndpointMax}
-          FOR UPDATE SKIP LOCKED
-        ) AS taken
-        LIMIT ${limits.deliveriesMax}
+export function takeDueDeliveries(db: Database, lane: Lane, limits: TakeLimits): Promise<DueDelivery[]> {
+  return withDeadlockRetry(() => (lane === 'suspect' ? takeSuspect(db) : takeOfLane(db, lane, limits)));
+}
+
+function takeOfLane(db: Database, lane: Lane, limits: TakeLimits): Promise<DueDelivery[]> {
+  return db.$queryRaw<DueDelivery[]>`
+    WITH RECURSIVE endpoint_ids AS (
+      (SELECT endpoint_id FROM open_deliveries ORDER BY endpoint_id LIMIT 1)
+      UNION ALL
+      SELECT (SELECT o.endpoint_id FROM open_deliveries o
+              WHERE o.endpoint_id > previous.endpoint_id ORDER BY o.endpoint_id LIMIT 1)
+      FROM endpoint_ids previous
+      WHERE previous.endpoint_id IS NOT NULL
+    ), open_gates AS (
+      SELECT g.endpoint_id, ${ROOM} AS room
+      FROM endpoint_ids
+      JOIN endpoint_gates g ON g.endpoint_id = endpoint_ids.endpoint_id AND g.lane = ${lane}
+      JOIN endpoints e ON e.id = g.endpoint_id
+    ), due AS (
+      SELECT taken.delivery_id,
+             row_number() OVER (PARTITION BY taken.endpoint_id ORDER BY taken.due_at) AS rank, gates.room
+      FROM (SELECT * FROM open_gates WHERE room > 0 ORDER BY random()) AS gates
+      CROSS JOIN LATERAL (
+        SELECT o.delivery_id, o.endpoint_id, o.due_at
+        FROM open_deliveries o
+        WHERE o.endpoint_id = gates.endpoint_id
+          AND o.due_at <= now()
+          AND o.hinted_until <= now()
+          AND o.lease_until IS NULL
+          AND o.unknowns < ${SUSPECT_AFTER_UNKNOWNS}
+          AND NOT o.blocked
+        ORDER BY o.due_at
+        LIMIT ${limits.perEndpointMax}
+        FOR UPDATE SKIP LOCKED
+      ) AS taken
+    ), chosen AS (
+      SELECT delivery_id FROM due WHERE rank <= room ORDER BY rank LIMIT ${limits.deliveriesMax}
+    )
+    UPDATE open_deliveries o
+    SET hinted_until = now() + ${HINT_TTL_MS} * interval '1 millisecond', hint_number = o.hint_number + 1
+    FROM chosen
+    WHERE o.delivery_id = chosen.delivery_id
+    RETURNING o.delivery_id AS "deliveryId", o.endpoint_id AS "endpointId", ${lane} AS lane,
+              o.hint_number AS "hintNumber"`;
+}
+
+/** The oldest suspect, unless one is out already: whatever ends the worker then, it is known what it was. */
+async function takeSuspect(db: Database): Promise<DueDelivery[]> {
+  const [locked] = await db.$queryRaw<{ is_any: boolean }[]>`
+    SELECT EXISTS (SELECT FROM open_deliveries WHERE unknowns >= ${SUSPECT_AFTER_UNKNOWNS} AND due_at <= now()) AS is_any`;
+  if (locked?.is_any !== true) return [];
+  return db.$transaction(async (transaction) => {
+    // Two sweeps at once must not each take one.
+    await transaction.$executeRaw`SELECT pg_advisory_xact_lock(${SUSPECTS_LOCK}::bigint)`;
+    return transaction.$queryRaw<DueDelivery[]>`
+      WITH chosen AS (
+        SELECT o.delivery_id
+        FROM open_deliveries o
+        JOIN endpoint_gates g ON g.endpoint_id = o.endpoint_id
+        JOIN endpoints e ON e.id = o.endpoint_id
+        WHERE o.unknowns >= ${SUSPECT_AFTER_UNKNOWNS} AND o.due_at <= now() AND o.hinted_until <= now()
+          AND o.lease_until IS NULL AND NOT o.blocked AND ${ROOM} > 0
+          AND NOT EXISTS (SELECT FROM open_deliveries other
+                          WHERE other.unknowns >= ${SUSPECT_AFTER_UNKNOWNS}
+                            AND (other.lease_until IS NOT NULL
+                                 OR other.due_at <= now() AND other.hinted_until > now()))
+        ORDER BY o.due_at
+        LIMIT 1
+        FOR UPDATE OF o SKIP LOCKED
       )
       UPDATE open_deliveries o
       SET hinted_until = now() + ${HINT_TTL_MS} * interval '1 millisecond', hint_number = o.hint_number + 1
-      FROM due
-      WHERE o.delivery_id = due.delivery_id
-      RETURNING o.delivery_id AS "deliveryId", due.lane, o.hint_number AS "hintNumber"`,
-  );
+      FROM chosen
+      WHERE o.delivery_id = chosen.delivery_id
+      RETURNING o.delivery_id AS "deliveryId", o.endpoint_id AS "endpointId", 'suspect' AS lane,
+                o.hint_number AS "hintNumber"`;
+  });
 }
+
+/** Any number that no other use of advisory locks in this database has. */
+const SUSPECTS_LOCK = 7_061_737_469n;
 
 /** Hands deliveries back to the next sweep. */
 export async function unhintDeliveries(db: Statements, deliveryIds: readonly string[]): Promise<void> {

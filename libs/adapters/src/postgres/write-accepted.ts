@@ -95,15 +95,16 @@ function statement(
              producer_id, to_timestamp(deliver_at_ms / 1000), delivery_count
       FROM new_events
     ), new_deliveries AS (
-      SELECT d.id, d.endpoint_id, d.payload_format, d.has_conflict, e.id AS event_id, e.merchant_id, e.type,
+      SELECT d.id, d.endpoint_id, d.payload_format, d.has_conflict, d.is_hinted, e.id AS event_id, e.merchant_id, e.type,
              e.ordering_key, octet_length(e.data) AS data_bytes,
              greatest(now(), to_timestamp(e.deliver_at_ms / 1000)) AS due_at
       FROM unnest(${deliveries.map(({ id }) => id)}::uuid[],
                   ${deliveries.map(({ eventIndex }) => eventIndex + 1)}::bigint[],
                   ${deliveries.map(({ endpointId }) => endpointId)}::uuid[],
                   ${deliveries.map(({ payloadFormat }) => payloadFormat)}::text[],
-                  ${deliveries.map(({ hasPayloadConflict }) => hasPayloadConflict)}::boolean[])
-           AS d (id, event_position, endpoint_id, payload_format, has_conflict)
+                  ${deliveries.map(({ hasPayloadConflict }) => hasPayloadConflict)}::boolean[],
+                  ${deliveries.map(({ isHinted }) => isHinted)}::boolean[])
+           AS d (id, event_position, endpoint_id, payload_format, has_conflict, is_hinted)
       JOIN new_events e ON e.position = d.event_position
     ), written_deliveries AS (
       INSERT INTO deliveries (id, event_id, endpoint_id, merchant_id, event_type, payload_format, status, error_code,
@@ -116,7 +117,8 @@ function statement(
     ), written_open AS (
       INSERT INTO open_deliveries (delivery_id, event_id, endpoint_id, merchant_id, due_at, hinted_until, ordering_key,
                                    payload_format, data_bytes)
-      SELECT id, event_id, endpoint_id, merchant_id, due_at, due_at + ${HINT_TTL_MS} * interval '1 millisecond',
+      SELECT id, event_id, endpoint_id, merchant_id, due_at,
+             due_at + CASE WHEN is_hinted THEN ${HINT_TTL_MS} ELSE 0 END * interval '1 millisecond',
              ordering_key, payload_format, data_bytes
       FROM new_deliveries
       WHERE NOT has_conflict

@@ -13,7 +13,11 @@ export class BullMqHintQueue implements HintQueue {
   private readonly queues: Readonly<Record<Hint['lane'], Queue<HintJob>>>;
 
   constructor(connection: QueueConnection) {
-    this.queues = { fast: openQueue(connection, 'fast'), slow: openQueue(connection, 'slow') };
+    this.queues = {
+      fast: openQueue(connection, 'fast'),
+      slow: openQueue(connection, 'slow'),
+      suspect: openQueue(connection, 'suspect'),
+    };
   }
 
   async add(hints: readonly Hint[]): Promise<void> {
@@ -23,6 +27,10 @@ export class BullMqHintQueue implements HintQueue {
         if (jobs.length > 0) await this.queues[lane].addBulk(jobs);
       }),
     );
+  }
+
+  waiting(lane: Hint['lane']): Promise<number> {
+    return this.queues[lane].getWaitingCount();
   }
 
   async close(): Promise<void> {

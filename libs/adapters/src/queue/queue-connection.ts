@@ -9,7 +9,11 @@ import pg from 'pg';
 import type { Lane } from '#pipeline/hint-queue.js';
 
 /** BullMQ's name of each lane's queue. */
-export const QUEUE_OF_LANE: Readonly<Record<Lane, string>> = { fast: 'deliveries', slow: 'deliveries-slow' };
+export const QUEUE_OF_LANE: Readonly<Record<Lane, string>> = {
+  fast: 'deliveries',
+  slow: 'deliveries-slow',
+  suspect: 'deliveries-suspect',
+};
 
 /** How a process reaches the queues: Redis where there is a `REDIS_URL`, else PostgreSQL. */
 export interface QueueConnection {
@@ -92,8 +96,8 @@ export function openQueue<Job>(connection: QueueConnection, lane: Lane): Queue<J
 const QUEUE_SCHEMA = 'bullmq';
 /** An add that takes this long has failed as far as the pipeline is concerned: the sweep is faster. */
 const PRODUCER_TIMEOUT_MS = 2_000;
-/** Two queues and two workers of which each listens on a connection of its own, and room for their commands. */
-const POSTGRES_CONNECTIONS_MAX = 12;
+/** Three queues and three workers, of which each listens on a connection of its own, and room for their commands. */
+const POSTGRES_CONNECTIONS_MAX = 16;
 
 /** Back quickly after a blink, and not in a storm after an outage. */
 function reconnectWaitMs(attempt: number): number {

@@ -1,0 +1,104 @@
+import type { ClaimRooms, Claimed } from './delivery-store.js';
+import type { Lane } from './hint-queue.js';
+import { Slots } from './slots.js';
+
+/** One attempt that a worker has in hand. */
+export interface InFlightAttempt {
+  readonly claim: Pick<Claimed, 'endpointId' | 'merchantId'>;
+  readonly startedMs: number;
+  /** The lane whose slot it holds; an attempt that turns out slow moves from `fast` to `slow`. */
+  lane: Lane;
+}
+
+/**
+ * What one worker has in hand, and who may have more of it. A slow attempt costs memory and no time, so once an attempt
+ * has taken over a second its slot goes back to the fast lane and it counts as slow: however many endpoints hang, the
+ * fast lane is itself again a second later.
+ */
+export class InFlight {
+  readonly slots: Readonly<Record<Lane, Slots>> = {
+    fast: new Slots(FAST_SLOTS),
+    slow: new Slots(SLOW_SLOTS),
+    suspect: new Slots(1),
+  };
+  private readonly attempts = new Set<InFlightAttempt>();
+  private readonly byEndpoint = new Map<string, number>();
+  private readonly byMerchant = new Map<string, number>();
+
+  constructor(private readonly monotonicMs: () => number) {}
+
+  get size(): number {
+    return this.attempts.size;
+  }
+
+  begin(claim: Pick<Claimed, 'endpointId' | 'merchantId'>, lane: Lane): InFlightAttempt {
+    const attempt = { claim, lane, startedMs: this.monotonicMs() };
+    this.attempts.add(attempt);
+    count(this.byEndpoint, claim.endpointId, 1);
+    count(this.byMerchant, claim.merchantId, 1);
+    return attempt;
+  }
+
+  /** Gives its slot back, to the lane that it is counted in by now. */
+  end(attempt: InFlightAttempt): void {
+    this.attempts.delete(attempt);
+    count(this.byEndpoint, attempt.claim.endpointId, -1);
+    count(this.byMerchant, attempt.claim.merchantId, -1);
+    this.slots[attempt.lane].give(1);
+  }
+
+  /** How many more of each endpoint and merchant this worker takes now. */
+  rooms(lane: Lane): ClaimRooms {
+    const { total, available } = this.slots[lane];
+    const ofEndpoint = lane === 'suspect' ? 1 : Math.floor(total * ENDPOINT_SHARE);
+    // While half of the lane is free nobody waits for it, and a single merchant may use what is there.
+    const isContended = available < total / 2;
+    const ofMerchant = isContended ? Math.max(1, Math.floor(total * MERCHANT_SHARE)) : total;
+    return {
+      perEndpoint: ofEndpoint,
+      endpoints: left(this.byEndpoint, ofEndpoint),
+      perMerchant: ofMerchant,
+      merchants: left(this.byMerchant, ofMerchant),
+    };
+  }
+
+  /** Moves attempts that have become slow to the slow lane's account. Returns their endpoints, each once. */
+  moveSlow(): string[] {
+    const sinceMs = this.monotonicMs() - SLOW_AFTER_MS;
+    const endpoints = new Set<string>();
+    for (const attempt of this.attempts) {
+      // In the order in which they began.
+      if (attempt.startedMs > sinceMs) break;
+      if (attempt.lane !== 'fast') continue;
+      attempt.lane = 'slow';
+      this.slots.slow.force(1);
+      this.slots.fast.give(1);
+      endpoints.add(attempt.claim.endpointId);
+    }
+    return [...endpoints];
+  }
+}
+
+function count(counts: Map<string, number>, key: string, change: number): void {
+  const next = (counts.get(key) ?? 0) + change;
+  if (next === 0) counts.delete(key);
+  else counts.set(key, next);
+}
+
+function left(counts: ReadonlyMap<string, number>, max: number): { id: string; room: number }[] {
+  return Array.from(counts, ([id, inHand]) => ({ id, room: Math.max(0, max - inHand) }));
+}
+
+/**
+ * Deliveries of quick endpoints that one worker has in hand at once. At some 100 KB for one that is being sent, that is
+ * 50 MB; at a receiver's typical 100 ms it is 5,000 a second, more than one process can sign and log.
+ */
+export const FAST_SLOTS = 512;
+/** Slow ones together get at most half as much: they wait for their receivers, not for us. */
+export const SLOW_SLOTS = FAST_SLOTS / 2;
+/** One endpoint never has more than this of a lane of one worker, so that its first bad second costs the others little. */
+const ENDPOINT_SHARE = 1 / 8;
+/** One merchant never has more than this of a lane while others wait for it. */
+const MERCHANT_SHARE = 1 / 4;
+/** What takes longer is slow: ten times what receivers usually take. */
+export const SLOW_AFTER_MS = 1_000;
