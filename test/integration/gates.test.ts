@@ -50,7 +50,11 @@ async function backlog(
   return { endpointId, merchantId, ids: rows.map(({ id }) => id) };
 }
 
-function claim(ids: readonly string[], rooms: ClaimRooms = WIDE, lane: Lane = 'fast'): Promise<readonly Claimed[]> {
+function claim(
+  ids: readonly string[],
+  rooms: ClaimRooms = WIDE,
+  lane: Lane = 'fast',
+): Promise<readonly Claimed[]> {
   return rig.store.claim(
     lane,
     ids.map((deliveryId) => ({ deliveryId, leaseToken: rig.ids.uuid(), attemptId: rig.ids.uuid() })),
@@ -58,7 +62,11 @@ function claim(ids: readonly string[], rooms: ClaimRooms = WIDE, lane: Lane = 'f
   );
 }
 
-function settle(claims: readonly Claimed[], attempt: Partial<AttemptRecord>, step: SettlementStep): Promise<unknown> {
+function settle(
+  claims: readonly Claimed[],
+  attempt: Partial<AttemptRecord>,
+  step: SettlementStep,
+): Promise<unknown> {
   const record: AttemptRecord = {
     outcome: 'succeeded',
     startedAtMs: Date.now(),
@@ -90,7 +98,9 @@ test('max_in_flight holds over claims that run at once, and what is settled make
   expect(await gateOf(endpointId)).toMatchObject({ in_flight: 6 });
   await rig.store.release(claimed.slice(4, 7));
   expect(await gateOf(endpointId)).toMatchObject({ in_flight: 3 });
-  expect(await rig.store.reconcile({ deliveriesMax: 10, leaseTokens: claimed.slice(7).map((c) => c.leaseToken) })).toBe(3);
+  expect(
+    await rig.store.reconcile({ deliveriesMax: 10, leaseTokens: claimed.slice(7).map((c) => c.leaseToken) }),
+  ).toBe(3);
   expect(await gateOf(endpointId)).toMatchObject({ in_flight: 0 });
   expect(await claim(ids.slice(20))).toHaveLength(10);
 });
@@ -98,7 +108,8 @@ test('max_in_flight holds over claims that run at once, and what is settled make
 test('a count that a killed process left behind is put right, also while others claim and settle', async () => {
   const { endpointId, ids } = await backlog(30, { maxInFlight: 1_000 });
   const claimed = await claim(ids.slice(0, 10));
-  await rig.database.$executeRaw`UPDATE endpoint_gates SET in_flight = 77 WHERE endpoint_id = ${endpointId}::uuid`;
+  await rig.database
+    .$executeRaw`UPDATE endpoint_gates SET in_flight = 77 WHERE endpoint_id = ${endpointId}::uuid`;
   await Promise.all([
     rig.store.repairInFlight(),
     claim(ids.slice(10)),
@@ -142,11 +153,13 @@ test('what a claim refuses is found by the next sweep', async () => {
 
 test('a paused endpoint is neither swept nor claimed; on resume the oldest go first', async () => {
   const { endpointId, ids } = await backlog(6);
-  await rig.database.$executeRaw`UPDATE endpoint_gates SET status = 'paused' WHERE endpoint_id = ${endpointId}::uuid`;
+  await rig.database
+    .$executeRaw`UPDATE endpoint_gates SET status = 'paused' WHERE endpoint_id = ${endpointId}::uuid`;
   expect(await claim(ids)).toEqual([]);
   const swept = () => rig.store.takeDue('fast', { deliveriesMax: 1_000, perEndpointMax: 3 });
   expect((await swept()).filter((delivery) => delivery.endpointId === endpointId)).toEqual([]);
-  await rig.database.$executeRaw`UPDATE endpoint_gates SET status = 'enabled' WHERE endpoint_id = ${endpointId}::uuid`;
+  await rig.database
+    .$executeRaw`UPDATE endpoint_gates SET status = 'enabled' WHERE endpoint_id = ${endpointId}::uuid`;
   const due = (await swept()).filter((delivery) => delivery.endpointId === endpointId);
   expect(due.map(({ deliveryId }) => deliveryId).sort()).toEqual(ids.slice(0, 3).sort());
 });
@@ -162,7 +175,8 @@ test('a slow attempt moves its endpoint to the slow lane, and quick ones move it
   expect(slow).toHaveLength(5);
   await settle(slow.slice(0, 1), {}, { kind: 'succeeded' });
   expect(await gateOf(endpointId)).toMatchObject({ lane: 'slow' });
-  await rig.database.$executeRaw`UPDATE endpoint_gates SET lane_until = now() WHERE endpoint_id = ${endpointId}::uuid`;
+  await rig.database
+    .$executeRaw`UPDATE endpoint_gates SET lane_until = now() WHERE endpoint_id = ${endpointId}::uuid`;
   await settle(slow.slice(1, 2), {}, { kind: 'succeeded' });
   expect(await gateOf(endpointId)).toMatchObject({ lane: 'fast' });
   await rig.store.markSlow([endpointId]);
@@ -197,7 +211,10 @@ describe('the breaker', () => {
     expect(await gateOf(endpointId)).toMatchObject({ breaker_state: 'open', breaker_probe_wait_ms: 10_000 });
 
     await settle(await probe(), {}, { kind: 'succeeded' });
-    expect(await gateOf(endpointId)).toMatchObject({ breaker_state: 'draining', breaker_probe_wait_ms: null });
+    expect(await gateOf(endpointId)).toMatchObject({
+      breaker_state: 'draining',
+      breaker_probe_wait_ms: null,
+    });
     const drained = async (secondsAfter: number): Promise<number> => {
       await rig.database.$executeRaw`
         UPDATE endpoint_gates SET breaker_changed_at = now() - ${secondsAfter} * interval '1 second', rate_tokens = 0,
@@ -229,7 +246,10 @@ test('a delivery that outlived two workers is a suspect: alone, and one at a tim
   for (let round = 0; round < 2; round++) {
     const claimed = await claim(ids);
     expect(claimed).toHaveLength(3);
-    await rig.store.reconcile({ deliveriesMax: 10, leaseTokens: claimed.map(({ leaseToken }) => leaseToken) });
+    await rig.store.reconcile({
+      deliveriesMax: 10,
+      leaseTokens: claimed.map(({ leaseToken }) => leaseToken),
+    });
   }
   expect(await claim(ids)).toEqual([]);
   const [suspect, ...others] = await rig.store.takeDue('suspect', { deliveriesMax: 10, perEndpointMax: 10 });

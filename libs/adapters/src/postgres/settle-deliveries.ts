@@ -1,8 +1,9 @@
 import { BREAKER, isBreakerFailure } from '#domain/breaker.js';
+import { ATTEMPT_ERRORS } from '#domain/error-codes.js';
 import { latencyBucket } from '#domain/latency-histogram.js';
 import { HINT_TTL_MS, type Lane } from '#pipeline/hint-queue.js';
 import { DELAYED_HINT_MS_MAX } from '#pipeline/dispatch.js';
-import { SLOW_LANE_MS, type Settled, type Settlement } from '#pipeline/delivery-store.js';
+import { LEASE_GRACE_MS, SLOW_LANE_MS, type Settled, type Settlement } from '#pipeline/delivery-store.js';
 import { SLOW_AFTER_MS } from '#pipeline/in-flight.js';
 import type { Statements } from './database.js';
 import { withDeadlockRetry } from './deadlock.js';
@@ -20,7 +21,9 @@ interface Row {
  * breaker) and statistics, and after a 410 the end of the endpoint.
  *
  * A failure counts only under the lease it was made with. A success counts as long as the delivery is open, whoever
- * holds it by now. Every attempt goes to the log; one that was given up as `unknown` is corrected.
+ * holds it by now. Every attempt goes to the log; one that was given up as `unknown` is corrected. A lease that a late
+ * success of an earlier one takes the delivery from is logged as `unknown` at once: its number is used, whether or not its
+ * result still comes, and a later retry by hand must not use it again.
  */
 export async function settleDeliveries(
   db: Statements,
@@ -75,7 +78,8 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
                               is_breaker_failure, position)
     ), open AS (
       SELECT o.delivery_id, o.endpoint_id, o.lease_token, o.single, o.hint_number, g.lane,
-             o.lease_until IS NOT NULL AS is_leased,
+             o.lease_until IS NOT NULL AS is_leased, o.attempt_id, o.attempt_number, o.trigger, e.url,
+             o.lease_until - (e.timeout_ms + ${LEASE_GRACE_MS}) * interval '1 millisecond' AS lease_started_at,
              g.status = 'disabled' OR e.deleted_at IS NOT NULL AS is_closed
       FROM open_deliveries o
       JOIN endpoint_gates g ON g.endpoint_id = o.endpoint_id
@@ -95,6 +99,19 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
              END AS verdict
       FROM input i
       LEFT JOIN open o USING (delivery_id)
+    ), displaced AS (
+      SELECT o.delivery_id, o.attempt_id, o.attempt_number, o.trigger, o.lease_started_at, o.url, decided.merchant_id
+      FROM decided
+      JOIN open o ON o.delivery_id = decided.delivery_id AND o.is_leased AND o.lease_token <> decided.lease_token
+      WHERE decided.verdict = 'succeeded'
+    ), logged_displaced AS (
+      INSERT INTO attempts (id, delivery_id, merchant_id, number, trigger, started_at, duration_ms, outcome, error_code,
+                            error_message, request_url, request_headers)
+      SELECT attempt_id, delivery_id, merchant_id, attempt_number, trigger, lease_started_at,
+             greatest(0, extract(epoch FROM now() - lease_started_at) * 1000)::int, 'unknown', ${WORKER_LOST},
+             ${ATTEMPT_ERRORS[WORKER_LOST]}, url, '[]'
+      FROM displaced
+      ON CONFLICT (id) DO NOTHING
     ), written_attempts AS (
       INSERT INTO attempts AS a (id, delivery_id, merchant_id, number, trigger, started_at, duration_ms, outcome,
                                  status_code, error_code, error_message, request_url, request_headers,
@@ -124,7 +141,8 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
                            WHEN d.status = 'succeeded' THEN d.completed_at
                            ELSE now()
                          END,
-          attempt_count = greatest(d.attempt_count, decided.number),
+          attempt_count = greatest(d.attempt_count, decided.number,
+                                   (SELECT attempt_number FROM displaced WHERE displaced.delivery_id = d.id)),
           last_number = CASE WHEN decided.verdict = 'superseded' THEN d.last_number ELSE decided.number END,
           last_outcome = CASE WHEN decided.verdict = 'superseded' THEN d.last_outcome ELSE decided.outcome END,
           last_status_code = CASE WHEN decided.verdict = 'superseded' THEN d.last_status_code ELSE decided.status_code END,
@@ -233,6 +251,8 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
     )
     SELECT position, verdict, hint_number + 1 AS hint_number, lane FROM decided`;
 }
+
+const WORKER_LOST = 'worker_lost' satisfies keyof typeof ATTEMPT_ERRORS;
 
 /** A month of these is some thousands of rows of an endpoint, and fine enough to see when trouble began. */
 const STATS_PERIOD = '5 minutes';

@@ -1,0 +1,64 @@
+import { expect, test } from '@jest/globals';
+import { FAST_SLOTS, InFlight, SLOW_AFTER_MS, SLOW_SLOTS } from './in-flight.js';
+
+function clocked() {
+  let nowMs = 0;
+  const inFlight = new InFlight(() => nowMs);
+  return { inFlight, later: (ms: number) => (nowMs += ms) };
+}
+
+const of = (endpointId: string, merchantId = 'm') => ({ endpointId, merchantId });
+
+async function begin(inFlight: InFlight, count: number, claim = of('e')) {
+  await inFlight.slots.fast.take(count);
+  return Array.from({ length: count }, () => inFlight.begin(claim, 'fast'));
+}
+
+test('an endpoint gets an eighth of the fast lane, and what it has in hand counts', async () => {
+  const { inFlight } = clocked();
+  const attempts = await begin(inFlight, 10);
+  expect(inFlight.rooms('fast')).toMatchObject({
+    perEndpoint: FAST_SLOTS / 8,
+    endpoints: [{ id: 'e', room: FAST_SLOTS / 8 - 10 }],
+  });
+  for (const attempt of attempts) inFlight.end(attempt);
+  expect(inFlight.rooms('fast').endpoints).toEqual([]);
+  expect(inFlight.slots.fast.available).toBe(FAST_SLOTS);
+});
+
+test('a merchant gets a quarter while others wait, and more while half of the lane is free', async () => {
+  const { inFlight } = clocked();
+  await begin(inFlight, FAST_SLOTS / 4, of('a', 'greedy'));
+  expect(inFlight.rooms('fast')).toMatchObject({ perMerchant: FAST_SLOTS });
+  await begin(inFlight, FAST_SLOTS / 2, of('b', 'other'));
+  expect(inFlight.rooms('fast')).toMatchObject({
+    perMerchant: FAST_SLOTS / 4,
+    merchants: [
+      { id: 'greedy', room: 0 },
+      { id: 'other', room: 0 },
+    ],
+  });
+});
+
+test('an attempt that has become slow gives its fast slot back and is counted as slow, beyond that lane if need be', async () => {
+  const { inFlight, later } = clocked();
+  const hanging = await begin(inFlight, FAST_SLOTS, of('hangs'));
+  expect(inFlight.slots.fast.available).toBe(0);
+  later(SLOW_AFTER_MS - 1);
+  expect(inFlight.moveSlow()).toEqual([]);
+  later(1);
+  expect(inFlight.moveSlow()).toEqual(['hangs']);
+  expect(inFlight.moveSlow()).toEqual([]);
+  expect(inFlight.slots.fast.available).toBe(FAST_SLOTS);
+  expect(inFlight.slots.slow.inUse).toBe(FAST_SLOTS);
+  expect(inFlight.slots.slow.available).toBe(0);
+
+  let isTaken = false;
+  const waiting = inFlight.slots.slow.take(1).then(() => (isTaken = true));
+  for (const attempt of hanging.slice(0, FAST_SLOTS - SLOW_SLOTS)) inFlight.end(attempt);
+  await Promise.resolve();
+  expect(isTaken).toBe(false);
+  for (const attempt of hanging.slice(FAST_SLOTS - SLOW_SLOTS)) inFlight.end(attempt);
+  await waiting;
+  expect(inFlight.size).toBe(0);
+});
