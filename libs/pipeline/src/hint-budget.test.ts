@@ -6,13 +6,12 @@ function rig(waiting: () => Promise<number>) {
   const budget = new HintBudget({ waiting }, 'fast', () => nowMs);
   return {
     budget,
-    async later(ms: number) {
+    later: async (ms: number) => {
       nowMs += ms;
       await budget.available();
     },
-    take(count: number, endpointId = 'e') {
-      return Array.from({ length: count }, () => budget.take(endpointId)).filter(Boolean).length;
-    },
+    take: (count: number, endpointId = 'e') =>
+      Array.from({ length: count }, () => budget.take(endpointId)).filter(Boolean).length,
   };
 }
 
