@@ -40,7 +40,7 @@ export async function startPipelineRig(options: PipelineRigOptions): Promise<Pip
   return rig;
 }
 
-export function loopbackSender(): UndiciSender {
+function loopbackSender(): UndiciSender {
   const addresses = createAddressPolicy({ allowCidrs: ['127.0.0.0/8', '::1/128'] });
   const egress = new EgressPolicy({ addresses, ports: parsePortRanges('1-65535'), allowHttp: true });
   return new UndiciSender({ egress });
@@ -168,4 +168,4 @@ export class PipelineRig {
   }
 }
 
-export const RIG_SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
+const RIG_SECRET = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
