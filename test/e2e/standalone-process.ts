@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { ApiClient } from '#testkit/api-client.js';
 import { eventually } from '#testkit/eventually.js';
 
-export const ROOT = join(import.meta.dirname, '..', '..');
+const ROOT = join(import.meta.dirname, '..', '..');
 const STANDALONE = 'dist/apps/standalone/src/main.js';
 
 /** Making a cluster and the first migration take about two seconds; on busy cores several times that. */

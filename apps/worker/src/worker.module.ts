@@ -1,4 +1,4 @@
-import { BullModule } from '@nestjs/bullmq';
+import { BullModule, getQueueToken } from '@nestjs/bullmq';
 import {
   type BeforeApplicationShutdown,
   type DynamicModule,
@@ -6,6 +6,7 @@ import {
   Injectable,
   Module,
 } from '@nestjs/common';
+import type { Queue } from 'bullmq';
 import { QUEUE_OF_LANE, type QueueConnection } from '#adapters/queue/queue-connection.js';
 import { createDeliveryEngine, type DeliveryEngine, type EngineParts } from './engine.js';
 import { FastHintProcessor, SlowHintProcessor } from './hint-processors.js';
@@ -24,12 +25,23 @@ class WorkerShutdown implements BeforeApplicationShutdown {
     @Inject(Sweeps) private readonly sweeps: Sweeps,
     @Inject(FastHintProcessor) private readonly fast: FastHintProcessor,
     @Inject(SlowHintProcessor) private readonly slow: SlowHintProcessor,
-  ) {}
+    @Inject(getQueueToken(QUEUE_OF_LANE.fast)) private readonly fastQueue: Queue,
+    @Inject(getQueueToken(QUEUE_OF_LANE.slow)) private readonly slowQueue: Queue,
+  ) {
+    // Their workers say that the queue is away; without a listener BullMQ would print each of these errors as well.
+    for (const queue of [fastQueue, slowQueue]) queue.on('error', () => undefined);
+  }
 
   async beforeApplicationShutdown(): Promise<void> {
     const paused = Promise.allSettled([this.fast.worker.pause(true), this.slow.worker.pause(true)]);
     await Promise.all([paused, this.sweeps.stop(), this.engine.deliverer.stop(SHUTDOWN_GRACE_MS)]);
     await this.engine.dispatcher.drained();
+    // By force: politely they would wait for a Redis that is away for as long as it is. What they still count as active are
+    // hints whose deliveries are settled or given back, and BullMQ's giving them out once more does no harm.
+    await Promise.all([this.fast.worker.close(true), this.slow.worker.close(true)]);
+    // Nest's own queues, which nothing adds to, would wait for a Redis that is stuck. Not awaited: with one that is away,
+    // this is what never ends.
+    for (const queue of [this.fastQueue, this.slowQueue]) queue.disconnect().catch(() => undefined);
   }
 }
 
