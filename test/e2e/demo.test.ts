@@ -22,12 +22,10 @@ async function runDemo(
     env: { PATH: process.env['PATH'], ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const [stdout, stderr, [exitCode]] = await Promise.all([
-    text(child.stdout),
-    text(child.stderr),
-    once(child, 'exit'),
-  ]);
-  return { exitCode: Number(exitCode), output: stdout + stderr };
+  const exited = once(child, 'exit');
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  await exited;
+  return { exitCode: child.exitCode ?? -1, output: stdout + stderr };
 }
 
 test('the demo ends well: every delivery as expected, every signature verified, no colours in a pipe', async () => {

@@ -19,14 +19,14 @@ const STATUSES: Readonly<Record<string, readonly number[]>> = {
   idempotency_conflict: [409],
   payload_too_large: [413],
   unsupported_media_type: [415],
-  invalid_request: [422, 400, 417, 431],
+  invalid_request: [422, 400, 431],
   url_not_allowed: [422],
 };
 const MEMBERS = 'status,code,message,data,request_id';
 const REQUEST_ID = /^req_[0-7][0-9a-hjkmnp-tv-z]{25}$/;
 /** Traces, paths of the sources, names of parts, statements and classes that no client should ever read. */
 const INTERNALS =
-  /\n\s*at |\bat \S+ \(|node_modules|\/dist\/|\/libs\/|\.[cm]?[jt]s\b|prisma|postgres|sqlstate|\bzod\b|nest|fastify|undici|\b(?:select|insert|update|delete)\b.*\b(?:from|into|set)\b|violates|constraint|undefined|\[object/i;
+  /\n\s*at |\bat \S+ \(|node_modules|\/dist\/|\/libs\/|\.[cm]?[jt]s\b|prisma|postgres|sqlstate|\bzod\b|@?nestjs|fastify|undici|\b(?:select|insert|update|delete)\b.*\b(?:from|into|set)\b|violates|constraint|undefined|\[object/i;
 const ERROR_CLASS = /\b[A-Z]\w*Error\b/;
 
 /**
@@ -34,8 +34,9 @@ const ERROR_CLASS = /\b[A-Z]\w*Error\b/;
  * nothing of the inside. What a client wrote itself may come back in paths, so those are not searched.
  */
 export function refusalProblems(answer: WireAnswer): string[] {
+  if (answer.status < 400 || answer.status >= 500)
+    return [`nothing was refused: ${answer.status} ${answer.text.slice(0, 200)}`];
   const problems: string[] = [];
-  if (answer.status < 400 || answer.status >= 500) problems.push(`the status is ${answer.status}`);
   const requestId = answer.headers['x-request-id'];
   if (!REQUEST_ID.test(String(requestId))) problems.push(`X-Request-Id is ${String(requestId)}`);
   if (answer.headers['content-type'] !== 'application/json; charset=utf-8')
@@ -49,7 +50,8 @@ export function refusalProblems(answer: WireAnswer): string[] {
   const messages = [messageWithoutPath(body), ...(body.data?.errors ?? []).map(({ message }) => message)];
   for (const message of messages) {
     if (typeof message !== 'string' || message === '') problems.push('a message is missing');
-    else if (INTERNALS.test(message) || ERROR_CLASS.test(message)) problems.push(`a message tells of the inside: ${message}`);
+    else if (INTERNALS.test(message) || ERROR_CLASS.test(message))
+      problems.push(`a message tells of the inside: ${message}`);
   }
   if (answer.status === 422 && (body.data?.errors.length ?? 0) === 0) problems.push('no path is named');
   return problems;

@@ -45,7 +45,9 @@ beforeAll(async () => {
   state = new StoredState(installation.database.databaseUrl);
   merchantId = await client.newMerchant();
   for (const payload_format of ['envelope', 'raw', 'flat']) {
-    const { id } = await client.newWebhook(merchantId, receiver.url(`/${payload_format}`), { payload_format });
+    const { id } = await client.newWebhook(merchantId, receiver.url(`/${payload_format}`), {
+      payload_format,
+    });
     if (payload_format === 'raw') webhookId = id;
   }
 }, 60_000);
@@ -62,7 +64,8 @@ test('the suite is there whole', () => {
   expect(kinds.filter((kind) => kind === 'n_')).toHaveLength(188);
   expect(kinds.filter((kind) => kind === 'i_')).toHaveLength(35);
   for (const { name, bytes } of files) {
-    if (!name.startsWith('i_')) expect([name, parse(bytes) !== INVALID]).toEqual([name, name.startsWith('y_')]);
+    if (!name.startsWith('i_'))
+      expect([name, parse(bytes) !== INVALID]).toEqual([name, name.startsWith('y_')]);
   }
 });
 
@@ -100,16 +103,21 @@ describe('as a whole body', () => {
 
 describe.each([
   ['as data', (file: SuiteFile) => file.bytes],
-  ["as a member of data's", (file: SuiteFile) => Buffer.concat([Buffer.from('{"v": '), file.bytes, Buffer.from('\t}')])],
+  [
+    "as a member of data's",
+    (file: SuiteFile) => Buffer.concat([Buffer.from('{"v": '), file.bytes, Buffer.from('\t}')]),
+  ],
 ])('%s', (kind, dataOf) => {
   const idOf = (file: SuiteFile): string => `${kind.length}:${files.indexOf(file)}`;
   const eventOf = (file: SuiteFile): Buffer =>
     Buffer.concat([
       Buffer.from(
-        JSON.stringify({ merchant_id: merchantId, type: TYPE, id: idOf(file), created_at: CREATED_AT }).replace(
-          /\}$/,
-          ',"data":',
-        ),
+        JSON.stringify({
+          merchant_id: merchantId,
+          type: TYPE,
+          id: idOf(file),
+          created_at: CREATED_AT,
+        }).replace(/\}$/, ',"data":'),
       ),
       dataOf(file),
       Buffer.from('}'),
@@ -164,7 +172,8 @@ describe.each([
       const data = trimmed(dataOf(file)).toString();
       const { attempts } = JSON.parse(detail.text) as { attempts: [{ request: { body: string } }] };
       if (!detail.text.includes(`"data":${data}`)) problems.push(`${file.name}: the event is ${detail.text}`);
-      if (attempts[0].request.body !== data) problems.push(`${file.name}: the request is ${attempts[0].request.body}`);
+      if (attempts[0].request.body !== data)
+        problems.push(`${file.name}: the request is ${attempts[0].request.body}`);
     });
     expect(problems).toEqual([]);
   }, 20_000);
@@ -217,7 +226,10 @@ function depthOf(value: unknown): number {
 
 function problemsOf(answer: WireAnswer, code: string): string[] {
   const found = readError(answer.text)?.code;
-  return [...refusalProblems(answer), ...(found === code ? [] : [`${answer.status} ${String(found)}, not ${code}`])];
+  return [
+    ...refusalProblems(answer),
+    ...(found === code ? [] : [`${answer.status} ${String(found)}, not ${code}`]),
+  ];
 }
 
 /** Without the blanks around the value, which are the event's and not the data's. */

@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { ID_PREFIXES, parseId } from '#domain/ids.js';
 import { eventually } from '#testkit/eventually.js';
 import { type Installation, startInstallation } from '#testkit/processes.js';
 import { type Receiver, startReceiver } from '#testkit/receiver/receiver.js';
@@ -29,7 +30,9 @@ import { inParallel, Wire, type WireAnswer, type WireCall } from './wire.js';
 const LIST = join(import.meta.dirname, '..', 'corpora', 'naughty-strings.json');
 /** On both sides of every limit of a text, in characters of one, two and four bytes. */
 const LENGTHS = [15, 16, 40, 41, 128, 129, 200, 201, 255, 256, 257, 500, 501];
-const LONG = LENGTHS.flatMap((length) => ['x', '\u0436', '\u{1f4ef}'].map((character) => character.repeat(length)));
+const LONG = LENGTHS.flatMap((length) =>
+  ['x', '\u0436', '\u{1f4ef}'].map((character) => character.repeat(length)),
+);
 // prettier-ignore
 const OWN = [
   '\0', 'nul \0 inside', '\ud800', '\udfff and more', 'the wrong way \udc00\ud800', '\uffff', '\ufffe', '\ufeff',
@@ -72,7 +75,8 @@ async function forEachString(
 ): Promise<void> {
   const problems: string[] = [];
   await inParallel(texts.entries(), WIDTH, async ([index, text]) => {
-    for (const problem of await work(text, index)) problems.push(`${JSON.stringify(text).slice(0, 80)}: ${problem}`);
+    for (const problem of await work(text, index))
+      problems.push(`${JSON.stringify(text).slice(0, 80)}: ${problem}`);
   });
   expect(problems).toEqual([]);
   await expectAlive();
@@ -128,21 +132,27 @@ test('API keys', async () => {
   const lists = ['/v1/api-keys', `/v1/merchants/${owner}/api-keys`];
   await forEachString(async (text) => {
     const offers = await Promise.all(
-      lists.map((path) => offerAndRead({ method: 'POST', path, body: { name: 'a key' } }, null, KEY_PLACES, text)),
+      lists.map((path) =>
+        offerAndRead({ method: 'POST', path, body: { name: 'a key' } }, null, KEY_PLACES, text),
+      ),
     );
-    for (const { accepted } of offers) names.add(String(viewOf(accepted?.answer ?? { status: 0, headers: {}, text: '{}' })['name']));
+    for (const { accepted } of offers)
+      names.add(String(viewOf(accepted?.answer ?? { status: 0, headers: {}, text: '{}' })['name']));
     return offers.flatMap(({ problems }) => problems);
   });
-  for (const path of lists) expect(new Set(await namesIn(path))).toEqual(new Set([...names, ...(await environmentKeys(path))]));
+  for (const path of lists)
+    expect(new Set(await namesIn(path))).toEqual(new Set([...names, ...(await environmentKeys(path))]));
 }, 60_000);
 
 async function environmentKeys(path: string): Promise<unknown[]> {
-  return path === '/v1/api-keys' ? state.values("SELECT name FROM api_keys WHERE source = 'environment'", []) : [];
+  return path === '/v1/api-keys'
+    ? state.values("SELECT name FROM api_keys WHERE source = 'environment'", [])
+    : [];
 }
 
 async function namesIn(path: string): Promise<string[]> {
   const names: string[] = [];
-  for (let cursor: string | null = ''; cursor !== null; ) {
+  for (let cursor: string | null = ''; cursor !== null;) {
     const query: string = cursor === '' ? '' : `&cursor=${cursor}`;
     const page = viewOf(await wire.call({ method: 'GET', path: `${path}?limit=200${query}` })) as unknown as {
       data: { name: string }[];
@@ -156,7 +166,9 @@ async function namesIn(path: string): Promise<string[]> {
 
 test('webhooks, what is sent to them, and their changes', async () => {
   const merchants = await Promise.all(
-    Array.from({ length: Math.ceil(strings.length / WEBHOOKS_A_MERCHANT) }, () => installation.client.newMerchant()),
+    Array.from({ length: Math.ceil(strings.length / WEBHOOKS_A_MERCHANT) }, () =>
+      installation.client.newMerchant(),
+    ),
   );
   const base = receiver.url('/naughty/');
   const accepted = new Map<number, readonly Place[]>();
@@ -169,12 +181,21 @@ test('webhooks, what is sent to them, and their changes', async () => {
       headers: { 'X-Index': String(index) },
     };
     const places = [urlPlace(base), ...NEW_WEBHOOK_PLACES];
-    const created = await offerAndRead({ method: 'POST', path: '/v1/webhooks', body }, '/v1/webhooks/:id', places, text);
+    const created = await offerAndRead(
+      { method: 'POST', path: '/v1/webhooks', body },
+      '/v1/webhooks/:id',
+      places,
+      text,
+    );
     ids.set(text, created.id);
     accepted.set(index, created.accepted?.places ?? []);
     const secret = created.accepted === null ? '' : viewOf(created.accepted.answer)['secret'];
     const isGiven = at('secret', created.accepted?.places, text);
-    const foreign = await wire.call({ method: 'POST', path: '/v1/webhooks', body: { ...body, merchant_id: text } });
+    const foreign = await wire.call({
+      method: 'POST',
+      path: '/v1/webhooks',
+      body: { ...body, merchant_id: text },
+    });
     return [
       ...created.problems,
       ...(isGiven && secret !== text ? [`secret came back as ${String(secret)}`] : []),
@@ -190,7 +211,9 @@ test('webhooks, what is sent to them, and their changes', async () => {
   const problems = receiver.requests.flatMap((request) => {
     const index = Number(request.headers['x-index']);
     const text = strings[index] as string;
-    return sentProblems(request, accepted.get(index), base, text).map((problem) => `${JSON.stringify(text).slice(0, 80)}: ${problem}`);
+    return sentProblems(request, accepted.get(index), base, text).map(
+      (problem) => `${JSON.stringify(text).slice(0, 80)}: ${problem}`,
+    );
   });
   expect(problems).toEqual([]);
   expect(new Set(receiver.requests.map(({ headers }) => headers['x-index'])).size).toBe(strings.length);
@@ -203,11 +226,17 @@ test('webhooks, what is sent to them, and their changes', async () => {
   });
 }, 120_000);
 
-function sentProblems(request: ReceivedRequest, places: readonly Place[] | undefined, base: string, text: string): string[] {
+function sentProblems(
+  request: ReceivedRequest,
+  places: readonly Place[] | undefined,
+  base: string,
+  text: string,
+): string[] {
   const problems: string[] = [];
   const { pathname, search } = new URL(at('url', places, text) ? base + text : base);
   if (request.path !== pathname + search) problems.push(`the path was ${request.path}`);
-  if (at(`headers.${text}`, places, text) && request.headers[text.toLowerCase()] !== 'given')
+  // In the raw ones, because Node keeps parsed headers in an object that cannot have a member __proto__.
+  if (at(`headers.${text}`, places, text) && !hasRawHeader(request, text, 'given'))
     problems.push('the header with its name is missing');
   // Blanks around a value are not part of it (RFC 9110, 5.5).
   const value = request.headers[NAUGHTY_HEADER.toLowerCase()];
@@ -216,12 +245,19 @@ function sentProblems(request: ReceivedRequest, places: readonly Place[] | undef
   return problems;
 }
 
+function hasRawHeader({ rawHeaders }: ReceivedRequest, name: string, value: string): boolean {
+  return rawHeaders.some(
+    (text, index) => index % 2 === 0 && text === name && rawHeaders[index + 1] === value,
+  );
+}
+
 test('a URL that is nothing but the string', async () => {
   const merchantId = await installation.client.newMerchant();
   await forEachString(async (text) => {
     const body = { merchant_id: merchantId, url: text, events: ['*'] };
     const answer = await wire.call({ method: 'POST', path: '/v1/webhooks', body });
-    if (answer.status === 201) return viewOf(answer)['url'] === text && URL.canParse(text) ? [] : [answer.text];
+    if (answer.status === 201)
+      return viewOf(answer)['url'] === text && URL.canParse(text) ? [] : [answer.text];
     return [...refusalProblems(answer), ...(refusedPaths(answer).join() === 'url' ? [] : [answer.text])];
   });
 }, 60_000);
@@ -231,11 +267,21 @@ test('events, and what their receiver gets', async () => {
   await installation.client.newWebhook(merchantId, receiver.url('/events'));
   const data = new Map<string, string>();
   await forEachString(async (text) => {
-    const body = { merchant_id: merchantId, type: 'naughty.strings', data: JSON.parse(memberJson(text)) as unknown };
+    const body = {
+      merchant_id: merchantId,
+      type: 'naughty.strings',
+      data: JSON.parse(memberJson(text)) as unknown,
+    };
     const sent = await offerAndRead({ method: 'POST', path: '/v1/events', body }, null, EVENT_PLACES, text);
     data.set(sent.id, memberJson(text));
     if (!at('ordering_key', sent.accepted?.places, text)) return sent.problems;
-    const isKept = (await state.values('SELECT 1 FROM events WHERE merchant_id = $1::uuid AND ordering_key = $2 LIMIT 1', [uuidOf(merchantId), text])).length === 1;
+    const isKept =
+      (
+        await state.values(
+          'SELECT 1 FROM events WHERE merchant_id = $1::uuid AND ordering_key = $2 LIMIT 1',
+          [parseId(ID_PREFIXES.merchant, merchantId), text],
+        )
+      ).length === 1;
     return isKept ? sent.problems : [...sent.problems, 'the ordering key was not kept'];
   });
   const received = (): ReceivedRequest[] => receiver.requests.filter(({ path }) => path === '/events');
@@ -254,15 +300,12 @@ function memberJson(text: string): string {
   return `{${JSON.stringify(text)}:${JSON.stringify(text)}}`;
 }
 
-/** The UUID of a TypeID: 26 digits of Crockford's base32. */
-function uuidOf(id: string): string {
-  const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
-  const value = [...id.slice(id.indexOf('_') + 1)].reduce((sum, digit) => sum * 32n + BigInt(alphabet.indexOf(digit)), 0n);
-  return value.toString(16).padStart(32, '0');
-}
-
+/** Node takes 16 KiB of head at most, and a query here has the text up to eight times. */
+const ENCODED_LENGTH_MAX = 1_900;
 /** What a URL can carry. */
-const encodable = strings.filter((text) => text.isWellFormed());
+const encodable = strings.filter(
+  (text) => text.isWellFormed() && encodeURIComponent(text).length <= ENCODED_LENGTH_MAX,
+);
 
 test('ids in paths', async () => {
   const merchantId = await installation.client.newMerchant();
@@ -284,7 +327,10 @@ test('ids in paths', async () => {
     const problems: string[] = [];
     for (const { method, path } of calls) {
       const answer = await wire.call({ method, path: path.replace(':id', () => encodeURIComponent(text)) });
-      const found = [...refusalProblems(answer), ...(answer.status === 404 ? [] : [`answered ${answer.status}`])];
+      const found = [
+        ...refusalProblems(answer),
+        ...(answer.status === 404 ? [] : [`answered ${answer.status}`]),
+      ];
       problems.push(...found.map((problem) => `${method} ${path}: ${problem}`));
     }
     return problems;
@@ -310,12 +356,15 @@ test('queries', async () => {
     const misjudged = Object.entries(FILTERS)
       .filter(([name, admits]) => admits(text) === refused.includes(name))
       .map(([name]) => `${name} was ${refused.includes(name) ? 'refused' : 'accepted'}`);
-    const rest = await get(`${list}?${queryOf(Object.keys(FILTERS).filter((name) => !refused.includes(name)))}`);
+    const rest = await get(
+      `${list}?${queryOf(Object.keys(FILTERS).filter((name) => !refused.includes(name)))}`,
+    );
     return [
       ...expectRefusal(all, 422, null),
       ...misjudged,
       ...(rest.status === 200 ? [] : [`the rest was answered ${rest.text}`]),
-      ...expectRefusal(await get(`${list}?merchant_id=${value}`), 404, null),
+      // Whether a merchant that is not there has an empty log or none is left open.
+      ...(text.startsWith('mrc_') ? [] : expectRefusal(await get(`${list}?merchant_id=${value}`), 404, null)),
       ...expectRefusal(await get(`/v1/deliveries?webhook_id=${value}`), 404, null),
       ...expectRefusal(await get(`${list}?cursor=${value}`), 422, 'cursor'),
       ...(text === '' ? [] : expectRefusal(await get(`/v1/merchants?${value}=1`), 422, text)),
@@ -327,7 +376,7 @@ test('the Idempotency-Key', async () => {
   await forEachString(async (text) => {
     // As clients send what is not ASCII: in UTF-8, a byte a character.
     const value = Buffer.from(text).toString('latin1');
-    if (/[\0-\x08\x0a-\x1f\x7f]/.test(value)) return [];
+    if (/[^\t\x20-\x7e\x80-\xff]/.test(value)) return [];
     const call = { method: 'POST', path: '/v1/merchants', headers: { 'idempotency-key': value } } as const;
     const first = await wire.call({ ...call, body: { name: 'once' } });
     const isAdmitted = /^[\x20-\x7e]{1,255}$/.test(value.replace(/^[ \t]+|[ \t]+$/g, ''));
@@ -360,7 +409,10 @@ test('texts of 400 KB are refused where they stand, and of 1 MB as a whole', asy
     [{ method: 'POST', path: '/v1/merchants', body: { name: 'a merchant' } }, MERCHANT_PLACES],
     [{ method: 'PATCH', path: `/v1/merchants/${merchantId}`, body: {} }, MERCHANT_PLACES],
     [{ method: 'POST', path: '/v1/api-keys', body: { name: 'a key' } }, KEY_PLACES],
-    [{ method: 'POST', path: '/v1/webhooks', body: webhook }, [urlPlace(receiver.url('/')), ...NEW_WEBHOOK_PLACES]],
+    [
+      { method: 'POST', path: '/v1/webhooks', body: webhook },
+      [urlPlace(receiver.url('/')), ...NEW_WEBHOOK_PLACES],
+    ],
     [{ method: 'PATCH', path: `/v1/webhooks/${id}`, body: {} }, WEBHOOK_CHANGE_PLACES],
     [{ method: 'POST', path: '/v1/events', body: event }, EVENT_PLACES],
   ];
@@ -369,14 +421,24 @@ test('texts of 400 KB are refused where they stand, and of 1 MB as a whole', asy
   for (const [call, places] of calls) {
     for (const place of places) {
       for (const character of ['x', '\u{1f4ef}']) {
-        for (const [bytes, status] of [[400_000, 422], [1_000_000, 413]] as const) {
+        for (const [bytes, status] of [
+          [400_000, 422],
+          [1_000_000, 413],
+        ] as const) {
           const text = character.repeat(bytes / Buffer.byteLength(character));
           const body = structuredClone(call.body);
           place.put(body, text);
           const answer = await wire.call({ ...call, body });
-          const isNamed = status === 413 || refusedPaths(answer).some((path) => path === place.path(text) || path === 'headers');
-          const found = [...refusalProblems(answer), ...(answer.status === status && isNamed ? [] : [`${answer.status} ${answer.text.slice(0, 200)}`])];
-          problems.push(...found.map((problem) => `${call.method} ${call.path} ${place.path('<text>')}: ${problem}`));
+          const isNamed =
+            status === 413 ||
+            refusedPaths(answer).some((path) => path === place.path(text) || path === 'headers');
+          const found = [
+            ...refusalProblems(answer),
+            ...(answer.status === status && isNamed ? [] : [`${answer.status} ${answer.text.slice(0, 200)}`]),
+          ];
+          problems.push(
+            ...found.map((problem) => `${call.method} ${call.path} ${place.path('<text>')}: ${problem}`),
+          );
         }
       }
     }

@@ -42,7 +42,10 @@ export async function offer(
     for (const place of left) place.put(body, text);
     const answer = await wire.call({ ...call, body });
     if (answer.status < 300) {
-      return { accepted: { answer, places: left }, problems: [...problems, ...misjudged(places, left, text)] };
+      return {
+        accepted: { answer, places: left },
+        problems: [...problems, ...misjudged(places, left, text)],
+      };
     }
     const paths = refusedPaths(answer);
     const refused = left.filter((place) => paths.includes(place.path(text)));

@@ -51,7 +51,11 @@ export class StoredState {
 
   /** For what no call shows: the first column of a query's rows. */
   async values(sql: string, parameters: readonly unknown[]): Promise<unknown[]> {
-    const { rows } = await this.#pool.query<unknown[]>({ text: sql, values: [...parameters], rowMode: 'array' });
+    const { rows } = await this.#pool.query<unknown[]>({
+      text: sql,
+      values: [...parameters],
+      rowMode: 'array',
+    });
     return rows.map(([value]) => value);
   }
 

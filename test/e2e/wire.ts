@@ -39,11 +39,10 @@ export class Wire {
   }
 
   async call({ method, path, body, key = this.key, headers = {} }: WireCall): Promise<WireAnswer> {
-    const isJson = body !== undefined && typeof body !== 'string' && !(body instanceof Uint8Array);
     const answer = await this.#pool.request({
       method,
       path,
-      body: isJson ? JSON.stringify(body) : ((body as string | Uint8Array | undefined) ?? null),
+      body: body === undefined ? null : isBytes(body) ? body : JSON.stringify(body),
       headers: {
         ...(key !== null && { authorization: `Bearer ${key}` }),
         ...(body !== undefined && { 'content-type': 'application/json' }),
@@ -85,6 +84,10 @@ export class Wire {
   close(): Promise<void> {
     return this.#pool.close();
   }
+}
+
+function isBytes(body: unknown): body is string | Uint8Array {
+  return typeof body === 'string' || body instanceof Uint8Array;
 }
 
 function parseAnswer(text: string): WireAnswer {

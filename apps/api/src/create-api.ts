@@ -7,7 +7,7 @@ import { formatId, ID_PREFIXES } from '#domain/ids.js';
 import { nestLogger } from '#observability/logger.js';
 import { ApiModule, type ApiOptions } from './api.module.js';
 import { BODY_BYTES_MAX } from './http/body.js';
-import { answerClientError } from './http/client-error.js';
+import { answerClientError, replaceNodeRefusals } from './http/client-error.js';
 import { describeError } from './http/describe-error.js';
 import { drainConnections } from './http/drain-connections.js';
 import { sendError } from './http/error-answer.js';
@@ -47,6 +47,7 @@ export function createAdapter(options: Pick<ApiOptions, 'idMaker'>): FastifyAdap
     requestIdHeader: false,
     bodyLimit: BODY_BYTES_MAX,
     requestTimeout: REQUEST_TIMEOUT_MS,
+    http: { requireHostHeader: false },
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     // While it closes, requests that are already here are served, and their connections closed after them.
     return503OnClosing: false,
@@ -61,6 +62,7 @@ export function createAdapter(options: Pick<ApiOptions, 'idMaker'>): FastifyAdap
 export async function prepareApi(app: NestFastifyApplication, options: ApiOptions): Promise<void> {
   const fastify = app.getHttpAdapter().getInstance();
   takeRawBodies(fastify);
+  replaceNodeRefusals(fastify);
   drainConnections(fastify);
   followRoutes(fastify, app.get(RouteTable));
   observeRequests(fastify, options.logger, options.metrics);

@@ -43,8 +43,17 @@ class Undo {
     this.steps.push(step);
   }
 
+  /** A step that fails keeps none of the others from being taken. @throws AggregateError of what failed */
   async all(): Promise<void> {
-    for (let step = this.steps.pop(); step !== undefined; step = this.steps.pop()) await step();
+    const errors: unknown[] = [];
+    for (let step = this.steps.pop(); step !== undefined; step = this.steps.pop()) {
+      try {
+        await step();
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length > 0) throw new AggregateError(errors, 'not everything could be closed in order');
   }
 }
 
@@ -74,7 +83,8 @@ export async function startStandalone(options: StandaloneOptions): Promise<Stand
     options.say(welcome({ url, problems, configuration, keys }));
     return { url, stop: () => undo.all() };
   } catch (error) {
-    await undo.all();
+    // What could not be closed matters less than why.
+    await undo.all().catch(() => undefined);
     throw error;
   }
 }

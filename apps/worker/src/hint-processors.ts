@@ -20,9 +20,12 @@ function workerOptions(slots: number) {
 
 /** At most a line in this time about what is our own trouble. */
 const TELL_AGAIN_MS = 1_000;
+/** Each try to connect again is an error of the worker: some twenty a second at first. */
+const TELL_AWAY_AGAIN_MS = 60_000;
 
 abstract class HintProcessor extends WorkerHost {
   private lastToldMs = -Infinity;
+  private lastAwayMs = -Infinity;
 
   constructor(
     private readonly lane: Lane,
@@ -35,6 +38,9 @@ abstract class HintProcessor extends WorkerHost {
   /** A worker without a listener would end the process when its connection breaks; it reconnects by itself. */
   @OnWorkerEvent('error')
   onError(error: Error): void {
+    const nowMs = performance.now();
+    if (nowMs - this.lastAwayMs < TELL_AWAY_AGAIN_MS) return;
+    this.lastAwayMs = nowMs;
     this.log.warn({ err: error }, 'the queue is away; its worker tries again by itself');
   }
 

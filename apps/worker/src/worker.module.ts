@@ -1,4 +1,4 @@
-import { BullModule } from '@nestjs/bullmq';
+import { BullModule, getQueueToken, type WorkerHost } from '@nestjs/bullmq';
 import {
   type BeforeApplicationShutdown,
   type DynamicModule,
@@ -6,6 +6,7 @@ import {
   Injectable,
   Module,
 } from '@nestjs/common';
+import type { Queue } from 'bullmq';
 import { QUEUE_OF_LANE, type QueueConnection } from '#adapters/queue/queue-connection.js';
 import { createDeliveryEngine, type DeliveryEngine, type EngineParts } from './engine.js';
 import { FastHintProcessor, SlowHintProcessor, SuspectHintProcessor } from './hint-processors.js';
@@ -16,23 +17,34 @@ export interface WorkerOptions extends EngineParts {
   readonly queues: QueueConnection;
 }
 
+const PROCESSORS = [FastHintProcessor, SlowHintProcessor, SuspectHintProcessor];
+const HINT_PROCESSORS = Symbol('HINT_PROCESSORS');
+const NEST_QUEUES = Symbol('NEST_QUEUES');
+
 /** Stops in an order that loses nothing: no new hints, then what is in flight, then what it leads to. */
 @Injectable()
 class WorkerShutdown implements BeforeApplicationShutdown {
   constructor(
     @Inject(ENGINE) private readonly engine: DeliveryEngine,
     @Inject(Sweeps) private readonly sweeps: Sweeps,
-    @Inject(FastHintProcessor) private readonly fast: FastHintProcessor,
-    @Inject(SlowHintProcessor) private readonly slow: SlowHintProcessor,
-    @Inject(SuspectHintProcessor) private readonly suspect: SuspectHintProcessor,
-  ) {}
+    @Inject(HINT_PROCESSORS) private readonly processors: readonly WorkerHost[],
+    @Inject(NEST_QUEUES) private readonly queues: readonly Queue[],
+  ) {
+    // Their workers say that the queue is away; without a listener BullMQ would print each of these errors as well.
+    for (const queue of queues) queue.on('error', () => undefined);
+  }
 
   async beforeApplicationShutdown(): Promise<void> {
-    const paused = Promise.allSettled(
-      [this.fast, this.slow, this.suspect].map(({ worker }) => worker.pause(true)),
-    );
+    const workers = this.processors.map(({ worker }) => worker);
+    const paused = Promise.allSettled(workers.map((worker) => worker.pause(true)));
     await Promise.all([paused, this.sweeps.stop(), this.engine.deliverer.stop(SHUTDOWN_GRACE_MS)]);
     await this.engine.dispatcher.drained();
+    // By force: politely they would wait for a Redis that is away for as long as it is. What they still count as active are
+    // hints whose deliveries are settled or given back, and BullMQ's giving them out once more does no harm.
+    await Promise.all(workers.map((worker) => worker.close(true)));
+    // Nest's own queues, which nothing adds to, would wait for a Redis that is stuck. Not awaited: with one that is away,
+    // this is what never ends.
+    for (const queue of this.queues) queue.disconnect().catch(() => undefined);
   }
 }
 
@@ -53,9 +65,17 @@ export class WorkerModule {
         { provide: CLOCK, useValue: options.clock },
         { provide: LOGGER, useValue: options.logger },
         Sweeps,
-        FastHintProcessor,
-        SlowHintProcessor,
-        SuspectHintProcessor,
+        ...PROCESSORS,
+        {
+          provide: HINT_PROCESSORS,
+          inject: PROCESSORS,
+          useFactory: (...processors: WorkerHost[]) => processors,
+        },
+        {
+          provide: NEST_QUEUES,
+          inject: Object.values(QUEUE_OF_LANE).map((name) => getQueueToken(name)),
+          useFactory: (...queues: Queue[]) => queues,
+        },
         WorkerShutdown,
       ],
       exports: [ENGINE],

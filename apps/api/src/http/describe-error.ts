@@ -27,7 +27,7 @@ const BY_STATUS: ReadonlyMap<number | null, () => ApiError> = new Map([
 ]);
 
 /** A body that did not arrive as announced: its length differs, or the connection broke. */
-function brokenBody(): ApiError {
+export function brokenBody(): ApiError {
   return new ApiError('malformed_json', 'The body did not arrive as its headers announced it.');
 }
 

@@ -23,6 +23,11 @@ function errorBody(error: ApiError, requestId: string): ErrorBody {
 /** Sends an error unless something has gone out already. */
 export function sendError(error: ApiError, request: FastifyRequest, reply: FastifyReply): void {
   if (reply.sent) return;
+  // Fastify would close the connection on a body that it has not read. A client that is still writing it would then
+  // find a broken pipe and never see the 413; Node reads the announced rest and drops it. Chunks announce no end.
+  if (error.status === 413 && request.headers['content-length'] !== undefined) {
+    void reply.removeHeader('connection');
+  }
   void reply
     .code(error.status)
     .headers({

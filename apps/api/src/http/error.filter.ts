@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import { LOGGER } from '../tokens.js';
 import { ApiError } from './api-error.js';
-import { describeError } from './describe-error.js';
+import { brokenBody, describeError } from './describe-error.js';
 import { sendError } from './error-answer.js';
 import { RouteTable } from './route-table.js';
 
@@ -19,7 +19,7 @@ export class ErrorFilter implements ExceptionFilter {
     const http = host.switchToHttp();
     const request = http.getRequest<FastifyRequest>();
     const reply = http.getResponse<FastifyReply>();
-    const described = describeError(thrown);
+    const described = isCutOff(thrown, request) ? brokenBody() : describeError(thrown);
     const error = request.is404 && described.status !== 413 ? this.#noRoute(request) : described;
     if (error.status >= 500) {
       this.logger.error({ err: thrown, request_id: request.id }, 'request failed');
@@ -35,4 +35,9 @@ export class ErrorFilter implements ExceptionFilter {
       allow: allowed.join(', '),
     });
   }
+}
+
+/** The client has gone in the middle of its body: nobody's answer, and no failure of ours. */
+function isCutOff(thrown: unknown, { raw }: FastifyRequest): boolean {
+  return !raw.complete && thrown instanceof Error && 'code' in thrown && thrown.code === 'ECONNRESET';
 }

@@ -44,15 +44,27 @@ z.config({ customError: wordsForType });
 
 /** The problems of a failed validation. A field that is not known is named by its own path. */
 export function problemsOf(issues: Issues): [InputProblem, ...InputProblem[]] {
-  const [first, ...rest] = issues.flatMap(problemsOfIssue).slice(0, PROBLEMS_MAX);
+  const mistyped = new Set(issues.filter(isTypeIssue).map(pathOf));
+  // What has the wrong type is not too long besides, though a string has a length as well.
+  const telling = issues.filter((issue) => isTypeIssue(issue) || !mistyped.has(pathOf(issue)));
+  const [first, ...rest] = telling.flatMap(problemsOfIssue).slice(0, PROBLEMS_MAX);
   return [first ?? { path: '', message: 'is not valid' }, ...rest];
 }
 
+function isTypeIssue(issue: Issues[number]): boolean {
+  return 'code' in issue && issue.code === 'invalid_type';
+}
+
+function pathOf({ path = [] }: Issues[number]): string {
+  return path.map((segment) => String(typeof segment === 'object' ? segment.key : segment)).join('.');
+}
+
 function problemsOfIssue(issue: Issues[number]): InputProblem[] {
-  const path = (issue.path ?? []).map((segment) =>
-    String(typeof segment === 'object' ? segment.key : segment),
-  );
+  const path = pathOf(issue);
   const unknownKeys = 'keys' in issue && Array.isArray(issue.keys) ? issue.keys.map(String) : [];
-  if (unknownKeys.length === 0) return [{ path: path.join('.'), message: issue.message }];
-  return unknownKeys.map((key) => ({ path: [...path, key].join('.'), message: 'is not a known field' }));
+  if (unknownKeys.length === 0) return [{ path, message: issue.message }];
+  return unknownKeys.map((key) => ({
+    path: path === '' ? key : `${path}.${key}`,
+    message: 'is not a known field',
+  }));
 }

@@ -33,8 +33,9 @@ export class BullMqHintQueue implements HintQueue {
     return this.queues[lane].getWaitingCount();
   }
 
+  /** A Redis that is away is not told good-bye, and that is no error. */
   async close(): Promise<void> {
-    await Promise.all(Object.values(this.queues).map((queue) => queue.close()));
+    await Promise.allSettled(Object.values(this.queues).map((queue) => queue.close()));
   }
 }
 
