@@ -37,6 +37,7 @@ const scopes: Record<'endpoint' | 'merchant' | 'platform', DeliveryFilter> = {
   merchant: {},
   platform: {},
 };
+let pausedEndpointId: string;
 let eventId: string;
 let middleId: string;
 
@@ -44,14 +45,20 @@ beforeAll(async () => {
   testDatabase = await createTestDatabase();
   db = connectDatabase(testDatabase.databaseUrl, 2);
   await ensurePartitions(db, DAY_ONE_MS);
-  // Nothing that is listed looks at merchants or endpoints themselves.
+  // One of each merchant's endpoints is paused.
   const endpoints = Array.from({ length: MERCHANTS }, () => testIds.uuid()).flatMap((merchantId) =>
-    Array.from({ length: ENDPOINTS_PER_MERCHANT }, () => ({ merchantId, endpointId: testIds.uuid() })),
+    Array.from({ length: ENDPOINTS_PER_MERCHANT }, (_, n) => ({
+      merchantId,
+      endpointId: testIds.uuid(),
+      status: n === 1 ? 'paused' : 'enabled',
+    })),
   );
+  await addEndpoints(endpoints);
   for (const dayMs of [DAY_ONE_MS, DAY_TWO_MS]) await fillDay(dayMs, endpoints);
   await db.$executeRaw`ANALYZE`;
-  const [mine] = endpoints;
-  if (mine === undefined) throw new Error('there are no endpoints');
+  const [mine, paused] = endpoints;
+  if (mine === undefined || paused === undefined) throw new Error('there are no endpoints');
+  pausedEndpointId = paused.endpointId;
   scopes.endpoint = { merchantId: mine.merchantId, endpointId: mine.endpointId };
   scopes.merchant = { merchantId: mine.merchantId };
   const [row] = await db.$queryRaw<{ id: string; eventId: string }[]>`
@@ -66,6 +73,22 @@ afterAll(async () => {
   await db.$disconnect();
   await testDatabase.drop();
 });
+
+async function addEndpoints(
+  endpoints: readonly { merchantId: string; endpointId: string; status: string }[],
+): Promise<void> {
+  const ids = endpoints.map(({ endpointId }) => endpointId);
+  const merchantIds = endpoints.map(({ merchantId }) => merchantId);
+  await db.$executeRaw`
+    INSERT INTO merchants (id, name) SELECT DISTINCT id, 'Shop' FROM unnest(${merchantIds}::uuid[]) AS m (id)`;
+  await db.$executeRaw`
+    INSERT INTO endpoints (id, merchant_id, url, events)
+    SELECT id, merchant_id, 'https://shop.example', ARRAY['*']
+    FROM unnest(${ids}::uuid[], ${merchantIds}::uuid[]) AS e (id, merchant_id)`;
+  await db.$executeRaw`
+    INSERT INTO endpoint_gates (endpoint_id, merchant_id, status)
+    SELECT * FROM unnest(${ids}::uuid[], ${merchantIds}::uuid[], ${endpoints.map(({ status }) => status)}::text[])`;
+}
 
 /** A day as a healthy platform has it: nearly all delivered at once, few failed, few still open. */
 async function fillDay(
@@ -182,6 +205,7 @@ const FILTERS: readonly (readonly [name: string, filter: () => DeliveryFilter, w
   // Walks what is open, which is few; the other half of it is retrying.
   ['status=pending', () => ({ status: 'pending' }), 2 * PAGE_ROWS],
   ['status=retrying', () => ({ status: 'retrying' }), 2 * PAGE_ROWS],
+  ['status=held', () => ({ status: 'held' }), PAGE_ROWS],
   // Walks the log itself, in which nearly everything has succeeded.
   ['status=succeeded', () => ({ status: 'succeeded' }), PAGE_ROWS],
   ['status=failed', () => ({ status: 'failed' }), 0],
@@ -226,6 +250,29 @@ describe.each(['endpoint', 'merchant', 'platform'] as const)('%s scope', (scope)
     );
   });
 });
+
+test('what is held of a paused endpoint is found without a scan, and is nothing else', async () => {
+  const filter = { merchantId: scopes.merchant.merchantId, endpointId: pausedEndpointId };
+  for (const [status, rows] of [
+    ['held', PAGE_ROWS],
+    ['pending', 0],
+    ['retrying', 0],
+  ] as const) {
+    const plan = await explain({ ...filter, status });
+    expectNoScan(plan);
+    expect(wasted(plan)).toBe(0);
+    expect({ status, rows: plan[0]?.['Actual Rows'] }).toEqual({
+      status,
+      rows: Math.min(rows, await openOf(pausedEndpointId)),
+    });
+  }
+});
+
+async function openOf(endpointId: string): Promise<number> {
+  const [row] = await db.$queryRaw<{ count: number }[]>`
+    SELECT count(*)::int AS count FROM open_deliveries WHERE endpoint_id = ${endpointId}::uuid`;
+  return row?.count ?? 0;
+}
 
 describe('partitions', () => {
   test('outside of a range of time are not in the plan', async () => {

@@ -117,7 +117,8 @@ export class DeliveriesController {
     summary: 'Make an attempt now',
     description:
       "Brings an open delivery's next attempt forward. Of a final one, makes exactly one attempt; if that fails, the " +
-      'status stays (`cancelled` becomes `failed`).',
+      'status stays (`cancelled` becomes `failed`). While one is in flight, or the webhook is paused, disabled or deleted: ' +
+      '`conflict`.',
     status: 202,
     schema: deliveryView,
     errors: [...BODY_ERRORS, 'not_found', 'conflict', 'payload_redacted', 'idempotency_conflict'],

@@ -201,6 +201,87 @@ describe('lists', () => {
     await expect(ids('/v1/deliveries?status=cancelled', api.platformKey)).resolves.toContain(cancelled.id);
   });
 
+  test('show what is open as held while its webhook is paused, and filter by that', async () => {
+    const otherEndpointId = await addEndpoint(api.database, merchantId);
+    const pending = await add();
+    const elsewhere = await add({ endpointId: otherEndpointId });
+    const retrying = await add({ status: 'retrying', outcome: 'timeout' });
+    const flying = await add({ leaseUntil: `now() + interval '15 s'` });
+    const tried = { isOpen: true, isSingle: true, attemptCount: 4 };
+    const failed = await add({ status: 'failed', outcome: 'timeout', ...tried });
+    const succeeded = await add({ status: 'succeeded', outcome: 'succeeded', statusCode: 200 });
+    const webhook = formatId('wh', endpointId);
+    const patch = (status: string) =>
+      api.call(`PATCH /v1/webhooks/${webhook}`, { key: merchant.key, body: { status } });
+    const found = async (query: string): Promise<unknown> => {
+      const answers = await Promise.all([
+        ids(`/v1/deliveries?${query}`),
+        ids(`/v1/deliveries?webhook_id=${webhook}&${query}`),
+        ids(`/v1/webhooks/${webhook}/deliveries?${query}`),
+        ids(`/v1/deliveries?merchant_id=${merchant.id}&${query}`, api.platformKey),
+      ]);
+      const [ofMerchant, ...others] = answers;
+      // Of one webhook, the other's is not there.
+      for (const some of others.slice(0, 2))
+        expect(some).toEqual(ofMerchant.filter((id) => id !== elsewhere.id));
+      expect(others[2]).toEqual(ofMerchant);
+      return ofMerchant;
+    };
+
+    await patch('paused');
+    const { data } = await list('/v1/deliveries');
+    expect(data.map(({ id, status, next_attempt_at: next }) => [id, status, next])).toEqual([
+      [succeeded.id, 'succeeded', null],
+      [failed.id, 'failed', null],
+      [flying.id, 'held', null],
+      [retrying.id, 'held', null],
+      [elsewhere.id, 'pending', expect.stringMatching(/Z$/)],
+      [pending.id, 'held', null],
+    ]);
+    const one = await api.call<Detail>(`GET /v1/deliveries/${retrying.id}`, { key: merchant.key });
+    expect(one.body).toMatchObject({
+      status: 'held',
+      next_attempt_at: null,
+      completed_at: null,
+      last_attempt: { outcome: 'timeout' },
+    });
+    await expect(found('status=held')).resolves.toEqual([flying.id, retrying.id, pending.id]);
+    await expect(found('status=held&outcome=timeout')).resolves.toEqual([retrying.id]);
+    await expect(found('status=pending')).resolves.toEqual([elsewhere.id]);
+    await expect(found('status=retrying')).resolves.toEqual([]);
+    await expect(found('status=failed')).resolves.toEqual([failed.id]);
+    await expect(found('outcome=timeout')).resolves.toEqual([failed.id, retrying.id]);
+
+    await patch('enabled');
+    await expect(found('status=held')).resolves.toEqual([]);
+    await expect(found('status=pending')).resolves.toEqual([flying.id, elsewhere.id, pending.id]);
+    await expect(found('status=retrying')).resolves.toEqual([retrying.id]);
+    const [again] = (await list('/v1/deliveries?status=retrying')).data;
+    expect(again).toMatchObject({ status: 'retrying', next_attempt_at: expect.stringMatching(/Z$/) });
+  });
+
+  test('go through pages of what is held without a gap or a repeat', async () => {
+    const held: string[] = [];
+    const otherEndpointId = await addEndpoint(api.database, merchantId);
+    for (let n = 0; n < 5; n++) {
+      held.unshift((await add()).id);
+      await add({ endpointId: otherEndpointId });
+    }
+    await api.call(`PATCH /v1/webhooks/${formatId('wh', endpointId)}`, {
+      key: merchant.key,
+      body: { status: 'paused' },
+    });
+    const seen: string[] = [];
+    let cursor: string | null = null;
+    do {
+      const rest: string = cursor === null ? '' : `&cursor=${cursor}`;
+      const page: Page = await list(`/v1/deliveries?limit=2&status=held${rest}`);
+      seen.push(...page.data.map(({ id }) => id));
+      cursor = page.next_cursor;
+    } while (cursor !== null);
+    expect(seen).toEqual(held);
+  });
+
   test('go through pages without a gap or a repeat, while new ones come', async () => {
     const all: string[] = [];
     for (let n = 0; n < 5; n++) all.unshift((await add()).id);
@@ -474,6 +555,20 @@ describe('retry', () => {
     expect(queue.hints).toEqual([]);
   });
 
+  test('is refused while its webhook is paused, of an open delivery and of a final one', async () => {
+    const held = await add();
+    const final = await add({ status: 'failed' });
+    const pause = (status: string) =>
+      api.call(`PATCH /v1/webhooks/${formatId('wh', endpointId)}`, { key: merchant.key, body: { status } });
+    await pause('paused');
+    for (const { id } of [held, final]) {
+      await expect(retry(id)).resolves.toMatchObject({ status: 409, body: { code: 'conflict' } });
+    }
+    expect(queue.hints).toEqual([]);
+    await pause('enabled');
+    for (const { id } of [held, final]) await expect(retry(id)).resolves.toMatchObject({ status: 202 });
+  });
+
   test('takes no fields', async () => {
     const { id } = await add();
     const answer = await api.call(`POST /v1/deliveries/${id}/retry`, {
@@ -496,6 +591,13 @@ describe('cancel', () => {
       body: { id, status: 'cancelled', next_attempt_at: null, completed_at: expect.stringMatching(/Z$/) },
     });
     await expect(cancel(id)).resolves.toMatchObject({ status: 409, body: { code: 'conflict' } });
+  });
+
+  test('ends one that is held', async () => {
+    const { id } = await add({ status: 'retrying' });
+    await api.database.endpointGate.update({ where: { endpointId }, data: { status: 'paused' } });
+    await expect(cancel(id)).resolves.toMatchObject({ status: 202, body: { id, status: 'cancelled' } });
+    await expect(ids('/v1/deliveries?status=held')).resolves.toEqual([]);
   });
 
   test('is refused in flight', async () => {

@@ -52,9 +52,15 @@ export const deliveryView = z
     merchant_id: idOf(ID_PREFIXES.merchant),
     event_id: z.string().meta({ description: "The producer's own id, or the one that was made." }),
     event_type: z.string(),
-    status: z.enum(DELIVERY_STATUSES),
+    status: z.enum(DELIVERY_STATUSES).meta({
+      description:
+        '`pending`: no attempt has ended yet; `retrying`: one has failed, another is due or in flight; `held`: neither ' +
+        'succeeded nor given up, and its webhook is paused; the other three are final.',
+    }),
     attempt_count: z.int(),
-    next_attempt_at: instant.nullable().meta({ description: 'null: in flight, or none is to come.' }),
+    next_attempt_at: instant
+      .nullable()
+      .meta({ description: 'null: in flight, the webhook is paused, or none is to come.' }),
     last_attempt: z
       .object({
         number: z.int(),

@@ -2,6 +2,7 @@ import * as z from 'zod';
 import {
   DISABLED_REASONS,
   effectiveEndpoint,
+  ENDPOINT_STATUSES,
   type EndpointRecord,
 } from '#adapters/postgres/endpoints-record.js';
 import { DIALECT_NAMES } from '#domain/dialects.js';
@@ -35,6 +36,12 @@ const WAIT_SECONDS_MAX = 604_800;
 const TIMEOUT_MS_MIN = 1_000;
 const TIMEOUT_MS_MAX = 30_000;
 const TIMEOUT_MS_DEFAULT = 10_000;
+/** More than one endpoint is likely to get from all workers together. */
+const RATE_PER_SECOND_MAX = 10_000;
+/** Far above what a receiver takes at once, and a bound on what one endpoint can hold of all workers' slots. */
+const IN_FLIGHT_MAX = 1_000;
+/** Enough for 1,000 a second at a receiver's typical 100 ms, and what an ordinary web server takes. */
+const IN_FLIGHT_DEFAULT = 100;
 
 const url = z
   .string()
@@ -98,6 +105,21 @@ const timeoutMs = z
   .max(TIMEOUT_MS_MAX)
   .meta({ description: 'One deadline from before the look-up of the name to the last byte read.' });
 
+const rateLimitPerSecond = z
+  .int()
+  .min(1)
+  .max(RATE_PER_SECOND_MAX)
+  .nullable()
+  .meta({
+    description:
+      'Attempts that may begin in a second, across all workers; what is more waits. A quiet second is not saved up. ' +
+      'null: no limit.',
+  });
+
+const maxInFlight = z.int().min(1).max(IN_FLIGHT_MAX).meta({
+  description: 'Attempts that may be under way at once, across all workers; what is more waits.',
+});
+
 const headers = z
   .custom<Readonly<Record<string, string>>>(isObjectOfStrings, 'must be an object of strings')
   .transform((members) => Object.entries(members))
@@ -140,6 +162,8 @@ export const webhookCreate = z
     retry_schedule_seconds: retrySchedule.nullable().optional(),
     retry_preset: retryPreset.optional(),
     timeout_ms: timeoutMs.default(TIMEOUT_MS_DEFAULT),
+    rate_limit_per_second: rateLimitPerSecond.default(null),
+    max_in_flight: maxInFlight.default(IN_FLIGHT_DEFAULT),
     headers: headers.default([]),
     metadata: metadata.default({}),
   })
@@ -156,16 +180,23 @@ export const webhookUpdate = z
     url: url.optional(),
     events: events.optional(),
     description: description.optional(),
-    status: z.enum(['enabled', 'disabled']).optional().meta({
-      description:
-        'Disabling cancels what is still open and not in flight; enabling again revives none of it.',
-    }),
+    status: z
+      .enum(ENDPOINT_STATUSES)
+      .optional()
+      .meta({
+        description:
+          'Pausing holds what is open and what is still to come; no attempt begins once it is answered, and those under ' +
+          'way end as they do. Enabling again sends what was held, the oldest first. Disabling cancels what is open and ' +
+          'not in flight, and nothing more is made for it; enabling again revives none of it.',
+      }),
     dialect: dialect.nullable().optional().meta({ description: "null: the merchant's again." }),
     payload_format: payloadFormat.nullable().optional().meta({ description: "null: the dialect's again." }),
     signatures: signatures.nullable().optional().meta({ description: "null: the dialect's again." }),
     retry_schedule_seconds: retrySchedule.nullable().optional(),
     retry_preset: retryPreset.optional(),
     timeout_ms: timeoutMs.optional(),
+    rate_limit_per_second: rateLimitPerSecond.optional(),
+    max_in_flight: maxInFlight.optional(),
     headers: headers.optional(),
     metadata: metadata.optional().meta({ description: 'Replaces all of it.' }),
   })
@@ -180,7 +211,9 @@ export const webhookView = z
     url: z.string(),
     events: z.array(z.string()),
     description: z.string().nullable(),
-    status: z.enum(['enabled', 'paused', 'disabled']),
+    status: z.enum(ENDPOINT_STATUSES).meta({
+      description: '`paused`: its deliveries are held; `disabled`: it gets none.',
+    }),
     disabled_reason: z.enum(DISABLED_REASONS).nullable().meta({
       description: '`manual`: by call; `gone`: the receiver answered 410; `failing`: it failed for too long.',
     }),
@@ -189,14 +222,20 @@ export const webhookView = z
     signatures: z.array(z.object({ scheme: z.enum(SIGNATURE_SCHEMES), header: z.string().optional() })),
     retry_schedule_seconds: z.array(z.number()).meta({ examples: [[...DEFAULT_RETRY_SCHEDULE_SECONDS]] }),
     timeout_ms: z.int(),
+    rate_limit_per_second: rateLimitPerSecond,
+    max_in_flight: maxInFlight,
     headers: z.record(z.string(), z.literal(HIDDEN_VALUE)),
     metadata: z.record(z.string(), z.string()),
     health: z.object({
       state: z.enum(HEALTH_STATES).meta({
         description:
-          '`idle`: no attempt has ended yet; `healthy`: the latest succeeded; `failing`: the latest failed.',
+          'The first that fits. `suspended`: almost everything has failed for a while, so only a probe is sent now and ' +
+          'then, and nothing is charged; `recovering`: it was suspended a moment ago, and what waited is sent slowly ' +
+          'at first; `failing`: the latest attempt failed; `slow`: attempts take over a second, so its deliveries ' +
+          'wait among those of slow webhooks; `healthy`: the latest succeeded; `idle`: no attempt has ended yet. ' +
+          'Whether it is paused or disabled is its `status`.',
       }),
-      consecutive_failures: z.int(),
+      consecutive_failures: z.int().meta({ description: 'Attempts that failed since the last success.' }),
       last_success_at: instant.nullable(),
       last_failure_at: instant.nullable(),
     }),
@@ -213,7 +252,8 @@ export const newWebhookView = webhookView
 export const webhookPage = pageOf(webhookView, 'WebhookPage');
 export const webhookQuery = z.strictObject({ ...pageQuery, merchant_id: z.string().optional() });
 
-export function viewWebhook(endpoint: EndpointRecord): WebhookView {
+/** @param nowMs Unix milliseconds on PostgreSQL's clock, by which it is judged how the webhook fares */
+export function viewWebhook(endpoint: EndpointRecord, nowMs: number): WebhookView {
   const { dialect, payloadFormat, signatures, retryScheduleSeconds } = effectiveEndpoint(
     endpoint.overrides,
     endpoint.merchantDialect,
@@ -232,10 +272,12 @@ export function viewWebhook(endpoint: EndpointRecord): WebhookView {
     signatures: signatures.map((spec) => ({ ...spec })),
     retry_schedule_seconds: [...retryScheduleSeconds],
     timeout_ms: endpoint.timeoutMs,
+    rate_limit_per_second: endpoint.rateLimitPerSecond,
+    max_in_flight: endpoint.maxInFlight,
     headers: Object.fromEntries(endpoint.headers.map(([name]) => [name, HIDDEN_VALUE])),
     metadata: { ...endpoint.metadata },
     health: {
-      state: healthState(health),
+      state: healthState(health, nowMs),
       consecutive_failures: health.consecutiveFailures,
       last_success_at: health.lastSuccessAt?.toISOString() ?? null,
       last_failure_at: health.lastFailureAt?.toISOString() ?? null,

@@ -9,6 +9,7 @@ import { EndpointRepository, ENDPOINTS_PER_MERCHANT_MAX } from '#adapters/postgr
 import { IdempotentPosts, type PostAnswer } from '#adapters/postgres/idempotent-posts.js';
 import { ID_PREFIXES } from '#domain/ids.js';
 import { generateSecret } from '#domain/secret.js';
+import type { DatabaseClock } from '#pipeline/database-clock.js';
 import { CurrentPrincipal, Scopes } from '../auth/decorators.js';
 import { actingMerchant, MerchantScope } from '../auth/principal.js';
 import { type ApiError, conflict, invalidRequest, notFound } from '../http/api-error.js';
@@ -17,7 +18,7 @@ import { Loaded, Resource } from '../http/resource.js';
 import { BODY_ERRORS, Operation } from '../openapi/operation.js';
 import { Cursors } from '../paging/cursors.js';
 import { readPage } from '../paging/page.js';
-import { EGRESS_POLICY, HEADER_PREFIX } from '../tokens.js';
+import { DATABASE_CLOCK, EGRESS_POLICY, HEADER_PREFIX } from '../tokens.js';
 import { endpointChanges, newEndpoint } from './webhook-rules.js';
 import { WebhookLoader } from './webhook.loader.js';
 import {
@@ -42,6 +43,7 @@ export class WebhooksController {
     private readonly cursors: Cursors,
     @Inject(EGRESS_POLICY) private readonly egress: EgressPolicy,
     @Inject(HEADER_PREFIX) private readonly headerPrefix: string,
+    @Inject(DATABASE_CLOCK) private readonly clock: DatabaseClock,
   ) {}
 
   @Post()
@@ -73,7 +75,7 @@ export class WebhooksController {
       });
       switch (created.kind) {
         case 'created':
-          return { status: 201, body: { ...viewWebhook(created.endpoint), secret } };
+          return { status: 201, body: { ...this.#view(created.endpoint), secret } };
         case 'merchant_not_found':
           throw notFound();
         case 'too_many_endpoints':
@@ -103,7 +105,7 @@ export class WebhooksController {
       list,
       query,
       (page) => this.endpoints.list(merchantId ?? undefined, page),
-      viewWebhook,
+      (endpoint) => this.#view(endpoint),
     );
   }
 
@@ -118,7 +120,7 @@ export class WebhooksController {
     errors: ['not_found'],
   })
   read(@Loaded() endpoint: EndpointRecord): WebhookView {
-    return viewWebhook(endpoint);
+    return this.#view(endpoint);
   }
 
   @Patch(':id')
@@ -141,7 +143,7 @@ export class WebhooksController {
       endpointChanges(body, current, { secrets, headerPrefix: this.headerPrefix }),
     );
     if (updated === null) throw notFound();
-    return viewWebhook(updated);
+    return this.#view(updated);
   }
 
   @Delete(':id')
@@ -157,6 +159,10 @@ export class WebhooksController {
   })
   async delete(@Loaded() { id, merchantId }: EndpointRecord): Promise<void> {
     if (!(await this.endpoints.delete({ id, merchantId }))) throw notFound();
+  }
+
+  #view(endpoint: EndpointRecord): WebhookView {
+    return viewWebhook(endpoint, this.clock.nowMs());
   }
 }
 

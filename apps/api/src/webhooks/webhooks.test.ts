@@ -75,6 +75,8 @@ describe('POST', () => {
       signatures: [{ scheme: 'sha256-hex' }, { scheme: 'standard-webhooks' }],
       retry_schedule_seconds: [1, 4, 16],
       timeout_ms: 10_000,
+      rate_limit_per_second: null,
+      max_in_flight: 100,
       headers: {},
       metadata: {},
       health: { state: 'idle', consecutive_failures: 0, last_success_at: null, last_failure_at: null },
@@ -97,6 +99,8 @@ describe('POST', () => {
       signatures: [{ scheme: 'timestamped', header: 'X-Shop-Signature' }, { scheme: 'standard-webhooks' }],
       retry_schedule_seconds: [0, 60, 604_800],
       timeout_ms: 1_000,
+      rate_limit_per_second: 10_000,
+      max_in_flight: 1_000,
       metadata: { shop: '7' },
     };
     const webhook = await created({ ...fields, headers: { Authorization: 'Bearer x', 'x-empty': '' } });
@@ -168,6 +172,12 @@ describe('POST', () => {
     ['timeout_ms', { timeout_ms: 999 }],
     ['timeout_ms', { timeout_ms: 30_001 }],
     ['timeout_ms', { timeout_ms: '5000' }],
+    ['rate_limit_per_second', { rate_limit_per_second: 0 }],
+    ['rate_limit_per_second', { rate_limit_per_second: 10_001 }],
+    ['rate_limit_per_second', { rate_limit_per_second: 0.5 }],
+    ['max_in_flight', { max_in_flight: 0 }],
+    ['max_in_flight', { max_in_flight: 1_001 }],
+    ['max_in_flight', { max_in_flight: null }],
     ['headers', { headers: [] }],
     ['headers', { headers: { 'X-A': 1 } }],
     ['headers', { headers: tooMany(21) }],
@@ -299,6 +309,41 @@ describe('PATCH', () => {
     });
   });
 
+  test('pauses and resumes, from whatever it was, as often as one likes', async () => {
+    const { id } = await created();
+    const statuses = ['paused', 'paused', 'enabled', 'enabled', 'disabled', 'paused', 'disabled', 'enabled'];
+    for (const status of statuses) {
+      await expect(patch(id, { status })).resolves.toMatchObject({
+        status: 200,
+        body: { status, disabled_reason: status === 'disabled' ? 'manual' : null },
+      });
+      const read = await api.call(`GET /v1/webhooks/${id}`, { key: merchant.key });
+      expect(read.body).toMatchObject({ status });
+    }
+  });
+
+  test('a paused webhook goes on getting deliveries; deleting it works', async () => {
+    const { id } = await created();
+    await patch(id, { status: 'paused' });
+    const event = { merchant_id: merchant.id, type: 'payment.success', data: {} };
+    await expect(api.call('POST /v1/events', { body: event })).resolves.toMatchObject({
+      status: 202,
+      body: { deliveries: 1 },
+    });
+    const deleted = await api.call(`DELETE /v1/webhooks/${id}`, { key: merchant.key });
+    expect(deleted.status).toBe(204);
+    await expect(api.call('POST /v1/events', { body: event })).resolves.toMatchObject({
+      body: { deliveries: 0 },
+    });
+  });
+
+  test('changes the limits, and null takes the rate’s away', async () => {
+    const { id } = await created({ rate_limit_per_second: 5 });
+    await expect(patch(id, { rate_limit_per_second: null, max_in_flight: 1 })).resolves.toMatchObject({
+      body: { rate_limit_per_second: null, max_in_flight: 1 },
+    });
+  });
+
   test('replaces headers and keeps the values of those that are hidden', async () => {
     const { id } = await created({ headers: { 'X-Keep': 'kept', 'X-Drop': 'dropped' } });
     const changed = await patch(id, { headers: { 'x-keep': '***', 'X-New': 'new' } });
@@ -335,7 +380,9 @@ describe('PATCH', () => {
   test.each<[string, object]>([
     ['merchant_id', { merchant_id: UNKNOWN_MERCHANT }],
     ['secret', { secret: 'another secret of the shop' }],
-    ['status', { status: 'paused' }],
+    ['status', { status: 'held' }],
+    ['rate_limit_per_second', { rate_limit_per_second: -1 }],
+    ['max_in_flight', { max_in_flight: null }],
     ['timeout_ms', { timeout_ms: null }],
     ['url', { url: null }],
     ['retry_preset', { retry_preset: 'standard', retry_schedule_seconds: null }],
@@ -398,6 +445,20 @@ test('another merchant’s webhook is not there', async () => {
     });
   }
   await expect(api.call(`GET /v1/webhooks/${id}`)).resolves.toMatchObject({ status: 200 });
+});
+
+test.each<[string, object]>([
+  ['slow', { lane: 'slow' }],
+  ['suspended', { breakerState: 'open', breakerChangedAt: new Date(), consecutiveFailures: 500 }],
+  ['recovering', { breakerState: 'draining', breakerChangedAt: new Date(), lastSuccessAt: new Date() }],
+  ['healthy', { breakerState: 'draining', breakerChangedAt: new Date(0), lastSuccessAt: new Date() }],
+])('health is %s where the gate says so, in one and in the list', async (state, data) => {
+  const { id } = await created();
+  await api.database.endpointGate.update({ where: { endpointId: parseId('wh', id) ?? '' }, data });
+  const { body } = await api.call<WebhookView>(`GET /v1/webhooks/${id}`, { key: merchant.key });
+  expect(body.health.state).toBe(state);
+  const list = await api.call<{ data: WebhookView[] }>('GET /v1/webhooks', { key: merchant.key });
+  expect(list.body.data.map(({ health }) => health)).toEqual([body.health]);
 });
 
 test('health is what the attempts made of it', async () => {

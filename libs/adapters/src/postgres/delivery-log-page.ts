@@ -1,4 +1,4 @@
-import type { DeliveryStatus, Outcome } from '#domain/attempt-outcome.js';
+import { type DeliveryStatus, isFinal, type Outcome } from '#domain/attempt-outcome.js';
 import { uuidCeil, uuidFloor, uuidTimeMs } from '#domain/ids.js';
 import { Prisma } from './generated/client.js';
 
@@ -40,22 +40,27 @@ export const DELIVERY_COLUMNS = Prisma.sql`
  * time: partitions outside are not touched.
  */
 export function deliveryPage(filter: DeliveryFilter, page: PageRequest): Prisma.Sql | null {
-  // Nothing is held before endpoints can be paused.
-  if (filter.status === 'held' || filter.eventIds?.length === 0) return null;
+  if (filter.eventIds?.length === 0) return null;
   const range = idRange(filter, page);
   if (range === null) return null;
   const where = Prisma.join(
     [...scope(filter), ...idBounds(range, 'd.id'), ...values(filter), Prisma.sql`true`],
     ' AND ',
   );
-  if (filter.status !== 'pending' && filter.status !== 'retrying') {
+  if (filter.status === undefined || isFinal(filter.status)) {
     return Prisma.sql`
       SELECT ${DELIVERY_COLUMNS} FROM deliveries d WHERE ${where} ORDER BY d.id DESC LIMIT ${page.rowsMax}`;
   }
   // What is open is few among what was ever delivered, so these start from the small table. LIMIT 1, true of a key,
-  // keeps the planner from turning the look-ups around into a scan of the log.
+  // keeps the planner from turning the look-ups around into a scan of the log. A final delivery has an open row while
+  // it is tried once more by hand.
   const open = Prisma.join(
-    [...openScope(filter), ...idBounds(range, 'o.delivery_id'), Prisma.sql`true`],
+    [
+      ...openScope(filter),
+      ...idBounds(range, 'o.delivery_id'),
+      Prisma.sql`NOT o.single`,
+      ofPaused(filter, filter.status === 'held'),
+    ],
     ' AND ',
   );
   return Prisma.sql`
@@ -109,10 +114,27 @@ function openScope({ merchantId, endpointId }: DeliveryFilter): Prisma.Sql[] {
   ];
 }
 
+/** Whether an endpoint is paused, as a SELECT of one value; of none, where there is no gate. */
+export function isPaused(endpointId: Prisma.Sql): Prisma.Sql {
+  return Prisma.sql`SELECT g.status = 'paused' FROM endpoint_gates g WHERE g.endpoint_id = ${endpointId}`;
+}
+
+/**
+ * Open deliveries of endpoints that are paused, or of the others. Of one endpoint that is asked once; else row by row and
+ * before the log is looked at, because a join might be turned into a scan.
+ */
+function ofPaused({ endpointId }: DeliveryFilter, wanted: boolean): Prisma.Sql {
+  const endpoint = endpointId === undefined ? Prisma.sql`o.endpoint_id` : Prisma.sql`${endpointId}::uuid`;
+  return wanted
+    ? Prisma.sql`(${isPaused(endpoint)}) IS TRUE`
+    : Prisma.sql`(${isPaused(endpoint)}) IS NOT TRUE`;
+}
+
 /** The common values have no index: nearly every row that is walked past has them. The rare ones have their own. */
 function values({ status, outcome, statusCode, eventType, eventIds }: DeliveryFilter): Prisma.Sql[] {
   const conditions: Prisma.Sql[] = [];
   if (status === 'failed' || status === 'cancelled') conditions.push(Prisma.sql`d.rare_status = ${status}`);
+  else if (status === 'held') conditions.push(Prisma.sql`d.status IN ('pending', 'retrying')`);
   else if (status !== undefined) conditions.push(Prisma.sql`d.status = ${status}`);
   if (outcome === 'succeeded') conditions.push(Prisma.sql`d.last_outcome = ${outcome}`);
   else if (outcome !== undefined) conditions.push(Prisma.sql`d.rare_outcome = ${outcome}`);

@@ -6,6 +6,7 @@ import {
   DELIVERY_COLUMNS,
   type DeliveryFilter,
   deliveryPage,
+  isPaused,
   type PageRequest,
 } from './delivery-log-page.js';
 import { Prisma } from './generated/client.js';
@@ -21,7 +22,7 @@ export interface DeliveryRecord {
   readonly payloadFormat: PayloadFormat;
   readonly status: DeliveryStatus;
   readonly attemptCount: number;
-  /** Null while an attempt is in flight and once none is to come. */
+  /** Null while an attempt is in flight, while the endpoint is paused, and once none is to come. */
   readonly nextAttemptAt: Date | null;
   /** These five are of the last attempt that has ended; null when none has. */
   readonly lastNumber: number | null;
@@ -104,17 +105,23 @@ export class DeliveryLog {
 /**
  * The rows of a page with what other tables know of them. Sub-selects by key, a row at a time: as joins they may be
  * turned into scans, and only the partition of each row's own event is looked at.
+ *
+ * `held` is said here and stored nowhere, so that to pause an endpoint with a million open deliveries writes none of them.
  */
 export function withDetails(page: Prisma.Sql): Prisma.Sql {
   return Prisma.sql`
     SELECT d.id, d.event_id AS "eventId", d.endpoint_id AS "endpointId", d.merchant_id AS "merchantId",
-           d.event_type AS "eventType", d.payload_format AS "payloadFormat", d.status,
+           d.event_type AS "eventType", d.payload_format AS "payloadFormat",
+           CASE WHEN d.is_paused AND d.status IN ('pending', 'retrying') THEN 'held' ELSE d.status END AS status,
            d.attempt_count AS "attemptCount", d.last_number AS "lastNumber", d.last_outcome AS "lastOutcome",
            d.last_status_code AS "lastStatusCode", d.last_error_code AS "lastErrorCode",
            d.last_duration_ms AS "lastDurationMs", d.error_code AS "errorCode", d.completed_at AS "completedAt",
-           (SELECT o.due_at FROM open_deliveries o
-            WHERE o.delivery_id = d.id AND o.lease_until IS NULL) AS "nextAttemptAt",
+           CASE WHEN NOT d.is_paused
+                THEN (SELECT o.due_at FROM open_deliveries o
+                      WHERE o.delivery_id = d.id AND o.lease_until IS NULL)
+           END AS "nextAttemptAt",
            (SELECT e.producer_id FROM events e WHERE e.id = d.event_id) AS "producerId"
-    FROM (${page}) d
+    FROM (SELECT page.*, (${isPaused(Prisma.sql`page.endpoint_id`)}) IS TRUE AS is_paused
+          FROM (${page}) page) d
     ORDER BY d.id DESC`;
 }

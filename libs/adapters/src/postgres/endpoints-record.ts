@@ -5,7 +5,7 @@ import {
   type Dialect,
   type DialectParts,
 } from '#domain/dialects.js';
-import type { EndpointRecord as AttemptRecord } from '#domain/endpoint-health.js';
+import { type HealthEvidence, NO_EVIDENCE } from '#domain/endpoint-health.js';
 import { PAYLOAD_FORMATS, type PayloadFormat } from '#domain/payload-format.js';
 import type { SignatureSpec } from '#domain/signature.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
@@ -47,10 +47,14 @@ export interface EndpointRecord {
   readonly disabledReason: DisabledReason | null;
   readonly overrides: DialectOverrides;
   readonly timeoutMs: number;
+  /** Attempts that may begin in a second; null: no limit. */
+  readonly rateLimitPerSecond: number | null;
+  /** Attempts that may be under way at once, across all workers. */
+  readonly maxInFlight: number;
   /** The merchant's own headers, in clear. */
   readonly headers: readonly CustomHeader[];
   readonly metadata: Metadata;
-  readonly health: AttemptRecord;
+  readonly health: HealthEvidence;
   readonly createdAt: Date;
   readonly updatedAt: Date;
 }
@@ -109,7 +113,16 @@ export function openHeaders(box: SecretBox, endpointId: string, sealed: Uint8Arr
 
 /** What has to be read with an endpoint to make an {@link EndpointRecord} of it. */
 export const ENDPOINT_RELATIONS = {
-  gate: { select: { consecutiveFailures: true, lastSuccessAt: true, lastFailureAt: true } },
+  gate: {
+    select: {
+      consecutiveFailures: true,
+      lastSuccessAt: true,
+      lastFailureAt: true,
+      lane: true,
+      breakerState: true,
+      breakerChangedAt: true,
+    },
+  },
   merchant: { select: { dialect: true } },
 } as const satisfies Prisma.EndpointInclude;
 
@@ -128,9 +141,12 @@ export function toEndpointRecord(row: EndpointRow, box: SecretBox): EndpointReco
     disabledReason: row.disabledReason as DisabledReason | null,
     overrides: overridesOf(row),
     timeoutMs: row.timeoutMs,
+    rateLimitPerSecond: row.rateLimitPerSecond,
+    maxInFlight: row.maxInFlight,
     headers: openHeaders(box, row.id, row.headersSealed),
     metadata: row.metadata as Metadata,
-    health: row.gate ?? { consecutiveFailures: 0, lastSuccessAt: null, lastFailureAt: null },
+    // The gate's texts, too, are held to these values by its checks.
+    health: row.gate === null ? NO_EVIDENCE : (row.gate as HealthEvidence),
     createdAt: row.createdAt,
     updatedAt: row.updatedAt,
   };

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { NO_EVIDENCE } from '#domain/endpoint-health.js';
 import { IdMaker } from '#domain/ids.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
 import { createTestDatabase, type TestDatabase } from '#testkit/postgres.js';
@@ -31,6 +32,8 @@ const PLAIN: NewEndpoint = {
   description: null,
   overrides: { dialect: null, payloadFormat: null, signatures: null, retryScheduleSeconds: null },
   timeoutMs: 10_000,
+  rateLimitPerSecond: null,
+  maxInFlight: 100,
   headers: [],
   metadata: {},
   secret: 'a secret of the shop',
@@ -102,7 +105,9 @@ describe('create', () => {
       disabledReason: null,
       headers,
       metadata: { shop: '7' },
-      health: { consecutiveFailures: 0, lastSuccessAt: null, lastFailureAt: null },
+      rateLimitPerSecond: null,
+      maxInFlight: 100,
+      health: NO_EVIDENCE,
     });
     await expect(endpoints.get({ id: endpoint.id, merchantId })).resolves.toEqual(endpoint);
     await expect(gateStatus(endpoint.id)).resolves.toBe('enabled');
@@ -168,8 +173,12 @@ describe('update', () => {
     ['url', { url: 'https://b.example' }, 2n],
     ['signatures', { overrides: { signatures: [{ scheme: 'hex' }] } }, 2n],
     ['headers', { headers: [['X-A', 'b']] }, 2n],
+    ['rate_limit_per_second', { rateLimitPerSecond: 5 }, 2n],
+    ['max_in_flight', { maxInFlight: 3 }, 2n],
+    // Matching goes on as before: what is made for it is held.
+    ['status, to paused', { status: 'paused' }, 2n],
     ['events', { events: ['*'] }, 3n],
-    ['status', { status: 'disabled' }, 3n],
+    ['status, to disabled', { status: 'disabled' }, 3n],
     ['dialect', { overrides: { dialect: 'fapshi' } }, 3n],
     ['payload_format', { overrides: { payloadFormat: 'raw' } }, 3n],
   ])(
@@ -231,6 +240,71 @@ describe('update', () => {
     const { id } = await create();
     await db.endpoint.update({ where: { id }, data: { status: 'disabled', disabledReason: 'gone' } });
     await expect(update(id, { status: 'disabled' })).resolves.toMatchObject({ disabledReason: 'gone' });
+  });
+
+  test('pausing and resuming write the endpoint and its gate, and none of what is open', async () => {
+    const { id } = await create();
+    const open = await addDelivery(db, { merchantId, endpointId: id });
+    const written = async (): Promise<{ open: string; log: string }> => {
+      const [row] = await db.$queryRaw<{ open: string; log: string }[]>`
+        SELECT o.xmin::text AS open, d.xmin::text AS log
+        FROM open_deliveries o JOIN deliveries d ON d.id = o.delivery_id WHERE o.delivery_id = ${open.id}::uuid`;
+      if (row === undefined) throw new Error('it is gone');
+      return row;
+    };
+    const before = await written();
+    await expect(update(id, { status: 'paused' })).resolves.toMatchObject({ status: 'paused' });
+    await expect(gateStatus(id)).resolves.toBe('paused');
+    await expect(update(id, { status: 'enabled' })).resolves.toMatchObject({ status: 'enabled' });
+    await expect(gateStatus(id)).resolves.toBe('enabled');
+    await expect(written()).resolves.toEqual(before);
+    await expect(versions(id)).resolves.toMatchObject({ merchant: 2n });
+  });
+
+  test('a status that it has already changes nothing, and the rest of the change is made', async () => {
+    const { id } = await create();
+    const paused = await update(id, { status: 'paused' });
+    await expect(update(id, { status: 'paused' })).resolves.toEqual(paused);
+    await expect(versions(id)).resolves.toEqual({ endpoint: 2n, merchant: 2n });
+    await expect(update(id, { status: 'paused', description: 'held' })).resolves.toMatchObject({
+      status: 'paused',
+      description: 'held',
+    });
+    await expect(gateStatus(id)).resolves.toBe('paused');
+  });
+
+  test('a disabled endpoint that is paused gets deliveries again, and a paused one that is disabled none', async () => {
+    const { id } = await create();
+    await update(id, { status: 'disabled' });
+    await expect(update(id, { status: 'paused' })).resolves.toMatchObject({
+      status: 'paused',
+      disabledReason: null,
+    });
+    await expect(versions(id)).resolves.toEqual({ endpoint: 3n, merchant: 4n });
+    expect((await loadSubscriptions(db, [merchantId])).get(merchantId)?.endpoints).toHaveLength(1);
+    const held = await addDelivery(db, { merchantId, endpointId: id });
+    await expect(update(id, { status: 'disabled' })).resolves.toMatchObject({ disabledReason: 'manual' });
+    await expect(versions(id)).resolves.toEqual({ endpoint: 4n, merchant: 5n });
+    expect((await loadSubscriptions(db, [merchantId])).get(merchantId)?.endpoints).toEqual([]);
+    await expect(statusOf(db, held.id)).resolves.toBe('cancelled');
+    await expect(gateStatus(id)).resolves.toBe('disabled');
+  });
+
+  test('of many at once leave the endpoint and its gate saying the same', async () => {
+    const { id } = await create();
+    const statuses = ['paused', 'enabled', 'paused', 'disabled', 'enabled', 'paused'] as const;
+    await Promise.all(statuses.map((status) => update(id, { status })));
+    const endpoint = await endpoints.get({ id });
+    await expect(gateStatus(id)).resolves.toBe(endpoint?.status);
+  });
+
+  test('limits are kept, and null takes the rate’s away again', async () => {
+    const { id } = await create({ rateLimitPerSecond: 5, maxInFlight: 3 });
+    await expect(endpoints.get({ id })).resolves.toMatchObject({ rateLimitPerSecond: 5, maxInFlight: 3 });
+    await expect(update(id, { rateLimitPerSecond: null })).resolves.toMatchObject({
+      rateLimitPerSecond: null,
+      maxInFlight: 3,
+    });
   });
 });
 

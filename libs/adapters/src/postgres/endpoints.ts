@@ -11,6 +11,7 @@ import {
   dialectOf,
   ENDPOINT_RELATIONS,
   type EndpointRecord,
+  type EndpointStatus,
   type Metadata,
   sealHeaders,
   toEndpointRecord,
@@ -33,6 +34,8 @@ export interface NewEndpoint {
   readonly description: string | null;
   readonly overrides: DialectOverrides;
   readonly timeoutMs: number;
+  readonly rateLimitPerSecond: number | null;
+  readonly maxInFlight: number;
   readonly headers: readonly CustomHeader[];
   readonly metadata: Metadata;
   readonly secret: string;
@@ -45,9 +48,11 @@ export interface EndpointChanges {
   readonly description?: string | null | undefined;
   readonly overrides?: Partial<DialectOverrides> | undefined;
   readonly timeoutMs?: number | undefined;
+  readonly rateLimitPerSecond?: number | null | undefined;
+  readonly maxInFlight?: number | undefined;
   readonly headers?: readonly CustomHeader[] | undefined;
   readonly metadata?: Metadata | undefined;
-  readonly status?: 'enabled' | 'disabled' | undefined;
+  readonly status?: EndpointStatus | undefined;
 }
 
 export type EndpointCreated =
@@ -100,11 +105,13 @@ export class EndpointRepository {
         description: endpoint.description,
         ...overrideData(endpoint.overrides),
         timeoutMs: endpoint.timeoutMs,
+        rateLimitPerSecond: endpoint.rateLimitPerSecond,
+        maxInFlight: endpoint.maxInFlight,
         headersSealed: sealHeaders(this.#box, id, endpoint.headers),
         metadata: { ...endpoint.metadata },
         createdAt: now,
         updatedAt: now,
-        gate: { create: { merchantId, rateRefilledAt: now } },
+        gate: { create: { merchantId } },
         secrets: { create: { id: secretId, sealed: sealedSecret, createdAt: now } },
       },
       include: ENDPOINT_RELATIONS,
@@ -145,7 +152,9 @@ export class EndpointRepository {
 
   /**
    * Changes an endpoint as `decide` says, given it as it stands under the lock and its live secrets; what `decide`
-   * throws undoes everything. Disabling cancels what is open and not in flight; enabling revives none of it.
+   * throws undoes everything. Disabling cancels what is open and not in flight; enabling revives none of it. Pausing
+   * and resuming write the endpoint and its gate, however much is open: no attempt begins once a pause is committed,
+   * and the next sweep finds what waited. A status that it has already changes nothing.
    */
   async update(
     ref: EndpointRef,
@@ -156,7 +165,7 @@ export class EndpointRepository {
       if (now === null) return null;
       const row = await tx.endpoint.findUniqueOrThrow({ where: { id: ref.id }, include: ENDPOINT_RELATIONS });
       const current = toEndpointRecord(row, this.#box);
-      const changes = decide(current, await this.#liveSecrets(tx, ref.id, now));
+      const changes = news(decide(current, await this.#liveSecrets(tx, ref.id, now)), current);
       if (Object.values(changes).every((value) => value === undefined)) return current;
 
       const changed = await tx.endpoint.update({
@@ -165,7 +174,7 @@ export class EndpointRepository {
         include: ENDPOINT_RELATIONS,
       });
       if (changes.status !== undefined) await setGateStatus(tx, ref.id, changes.status);
-      if (changesMatching(changes)) await raiseConfigVersion(tx, row.merchantId);
+      if (changesMatching(changes, current)) await raiseConfigVersion(tx, row.merchantId);
       return toEndpointRecord(changed, this.#box);
     });
     if (updated?.status === 'disabled') await cancelOpenDeliveries(this.#db, [ref.id], CANCEL_BATCH_MAX);
@@ -207,17 +216,18 @@ export class EndpointRepository {
 
   #changeData(current: EndpointRecord, changes: EndpointChanges): Prisma.EndpointUpdateInput {
     const { url, events, description, overrides, timeoutMs, headers, metadata, status } = changes;
+    const { rateLimitPerSecond, maxInFlight } = changes;
     return {
       ...(url !== undefined && { url }),
       ...(events !== undefined && { events: [...events] }),
       ...(description !== undefined && { description }),
       ...(overrides !== undefined && overrideData({ ...current.overrides, ...overrides })),
       ...(timeoutMs !== undefined && { timeoutMs }),
+      ...(rateLimitPerSecond !== undefined && { rateLimitPerSecond }),
+      ...(maxInFlight !== undefined && { maxInFlight }),
       ...(headers !== undefined && { headersSealed: sealHeaders(this.#box, current.id, headers) }),
       ...(metadata !== undefined && { metadata: { ...metadata } }),
-      ...(status === 'enabled' && { status, disabledReason: null }),
-      // One that is disabled already keeps the reason that it was disabled for.
-      ...(status === 'disabled' && current.status !== 'disabled' && { status, disabledReason: 'manual' }),
+      ...(status !== undefined && { status, disabledReason: status === 'disabled' ? 'manual' : null }),
     };
   }
 }
@@ -247,11 +257,19 @@ async function setGateStatus(tx: Transaction, endpointId: string, status: string
   await tx.endpointGate.update({ where: { endpointId }, data: { status }, select: { endpointId: true } });
 }
 
-/** Whether accept might now choose other endpoints, or another format for the same ones. */
-function changesMatching({ events, status, overrides }: EndpointChanges): boolean {
+/** Without a status that the endpoint has already: one that is disabled keeps the reason that it was disabled for. */
+function news(changes: EndpointChanges, current: EndpointRecord): EndpointChanges {
+  return changes.status === current.status ? { ...changes, status: undefined } : changes;
+}
+
+/**
+ * Whether accept might now choose other endpoints, or another format for the same ones. One that is paused is chosen as
+ * an enabled one is: its deliveries are made, and held.
+ */
+function changesMatching({ events, status, overrides }: EndpointChanges, current: EndpointRecord): boolean {
   return (
     events !== undefined ||
-    status !== undefined ||
+    (status !== undefined && (status === 'disabled') !== (current.status === 'disabled')) ||
     overrides?.dialect !== undefined ||
     overrides?.payloadFormat !== undefined
   );

@@ -42,7 +42,7 @@ describe('of an open delivery', () => {
     const { id } = await addDelivery(db, { merchantId, endpointId, status: 'retrying' });
     await expect(retryDelivery(db, id)).resolves.toEqual({
       kind: 'due',
-      delivery: { deliveryId: id, lane: 'fast', hintNumber: 2 },
+      delivery: { deliveryId: id, endpointId, lane: 'fast', hintNumber: 2 },
     });
     await expect(openRow(db, id)).resolves.toMatchObject({
       due: true,
