@@ -152,8 +152,6 @@ const unknownFields: readonly Row[] = [
 const laterFields: readonly Row[] = [
   ...[W, WP].flatMap((call) =>
     Object.entries({
-      rate_limit_per_second: 5,
-      max_in_flight: 10,
       ordered: true,
       ordering_on_failure: 'block',
       sequenced: true,
@@ -163,7 +161,6 @@ const laterFields: readonly Row[] = [
       forward_traceparent: true,
     }).map(([name, value]) => refused(call as CallName, { [name]: value }, [name])),
   ),
-  refused(WP, { status: 'paused' }, ['status']),
   refused(W, { signatures: [{ scheme: 'standard-webhooks-ed25519' }] }, ['signatures.0.scheme']),
   refused(WP, { secret: 'a_secret_of_its_own' }, ['secret']),
 ];

@@ -23,8 +23,8 @@ export class Sweeps implements OnApplicationBootstrap {
   ) {
     this.repeaters = [
       this.repeater('due deliveries', SWEEP_MS, async () => {
-        // While there is a backlog, the next sweep comes as soon as the queue has room again.
-        return { pauseMs: (await engine.dispatcher.sweep()) > 0 ? BUSY_SWEEP_MS : SWEEP_MS };
+        const { isMoreToCome } = await engine.dispatcher.sweep();
+        return { pauseMs: isMoreToCome ? BUSY_SWEEP_MS : SWEEP_MS };
       }),
       this.repeater('slow endpoints', SLOW_LOOK_MS, () => engine.store.markSlow(engine.inFlight.moveSlow())),
       this.repeater('counts of what is in flight', REPAIR_MS, () => engine.store.repairInFlight()),
@@ -66,7 +66,7 @@ export class Sweeps implements OnApplicationBootstrap {
 
 /** A lost hint, a delayed delivery or an ended lease is noticed within about this. */
 const SWEEP_MS = 1_000;
-/** The pause between two sweeps while there is more due than the queue may hold. */
+/** The pause between two sweeps while there is more due than the queue, or an endpoint, has room for. */
 const BUSY_SWEEP_MS = 100;
 /** An attempt is noticed as slow this long after its first second at the latest. */
 const SLOW_LOOK_MS = 250;

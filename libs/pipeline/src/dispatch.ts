@@ -10,6 +10,11 @@ export interface DispatchStore {
    * gets what another got.
    */
   takeDue(lane: Lane, limits: TakeLimits): Promise<readonly DueDelivery[]>;
+  /**
+   * Whether something is due that only its endpoint's room or rate keeps back, and so may go any moment. What is paused,
+   * or waits for a breaker, does not count.
+   */
+  isAnyHeldBack(): Promise<boolean>;
   /** Hands deliveries back to {@link takeDue}, because their hints did not reach the queue. */
   unhint(deliveryIds: readonly string[]): Promise<void>;
 }
@@ -24,6 +29,13 @@ export interface DueDelivery {
   readonly endpointId: string;
   readonly lane: Lane;
   readonly hintNumber: number;
+}
+
+export interface Swept {
+  /** How many were hinted. */
+  readonly deliveries: number;
+  /** Whether the next sweep should follow soon: there is a backlog that moves. */
+  readonly isMoreToCome: boolean;
 }
 
 /** What a dispatcher tells its surroundings; counted by metrics. */
@@ -76,10 +88,11 @@ export class Dispatcher {
     );
   }
 
-  /** One sweep over all lanes of what is due. Resolves with the number of deliveries hinted. */
-  async sweep(): Promise<number> {
+  /** One sweep over all lanes of what is due. */
+  async sweep(): Promise<Swept> {
     const hinted = await Promise.all(LANES.map((lane) => this.sweepLane(lane)));
-    return hinted.reduce((sum, deliveries) => sum + deliveries, 0);
+    const deliveries = hinted.reduce((sum, ofLane) => sum + ofLane, 0);
+    return { deliveries, isMoreToCome: deliveries > 0 || (await this.store.isAnyHeldBack()) };
   }
 
   /** Resolves once every hint under way has reached the queue or was handed back. */

@@ -26,8 +26,6 @@ import { DirectHintQueue } from './direct-hint-queue.js';
 
 export interface PipelineRigOptions {
   readonly databaseUrl: string;
-  /** This machine's wall clock, for tests that move it. */
-  readonly localNowMs?: () => number;
   /** The guarded sender with loopback let through, if left out. */
   readonly sender?: Sender;
 }
@@ -35,7 +33,7 @@ export interface PipelineRigOptions {
 /** The whole pipeline on a real database and real sockets, in one process, without any framework. */
 export async function startPipelineRig(options: PipelineRigOptions): Promise<PipelineRig> {
   const database = connectDatabase(options.databaseUrl, 8);
-  const clock = new DatabaseClock(options.localNowMs);
+  const clock = new DatabaseClock();
   await ensurePartitions(database, clock.nowMs());
   const rig = new PipelineRig(database, clock, options.sender ?? loopbackSender());
   await rig.prepare();

@@ -17,7 +17,7 @@ import { openHeaders } from './endpoints-record.js';
 import { reconcileLeases } from './reconcile-leases.js';
 import { releaseClaims } from './release-claims.js';
 import { settleDeliveries } from './settle-deliveries.js';
-import { takeDueDeliveries, unhintDeliveries } from './take-due-deliveries.js';
+import { isAnyHeldBack, takeDueDeliveries, unhintDeliveries } from './take-due-deliveries.js';
 import { markSlow, repairInFlight } from './write-gates.js';
 
 /** The ports of dispatch and of the worker's steps on PostgreSQL. */
@@ -29,6 +29,10 @@ export class PostgresDeliveryStore implements DeliveryStore, DispatchStore {
 
   takeDue(lane: Lane, limits: TakeLimits): Promise<DueDelivery[]> {
     return takeDueDeliveries(this.db, lane, limits);
+  }
+
+  isAnyHeldBack(): Promise<boolean> {
+    return isAnyHeldBack(this.db);
   }
 
   unhint(deliveryIds: readonly string[]): Promise<void> {

@@ -4,6 +4,18 @@ import { HINT_TTL_MS, type Lane } from '#pipeline/hint-queue.js';
 import type { Database, Statements } from './database.js';
 import { withDeadlockRetry } from './deadlock.js';
 import { ROOM } from './gate-room.js';
+import { Prisma } from './generated/client.js';
+
+/** Every endpoint that has an open delivery, found by jumps through the index and not by reading it. */
+const ENDPOINTS_WITH_OPEN = Prisma.sql`
+    endpoint_ids AS (
+      (SELECT endpoint_id FROM open_deliveries ORDER BY endpoint_id LIMIT 1)
+      UNION ALL
+      SELECT (SELECT o.endpoint_id FROM open_deliveries o
+              WHERE o.endpoint_id > previous.endpoint_id ORDER BY o.endpoint_id LIMIT 1)
+      FROM endpoint_ids previous
+      WHERE previous.endpoint_id IS NOT NULL
+    )`;
 
 /**
  * Marks deliveries of a lane that are due and that no live hint speaks of, oldest first in each endpoint. Endpoints are
@@ -19,14 +31,7 @@ export function takeDueDeliveries(db: Database, lane: Lane, limits: TakeLimits):
 
 function takeOfLane(db: Database, lane: Lane, limits: TakeLimits): Promise<DueDelivery[]> {
   return db.$queryRaw<DueDelivery[]>`
-    WITH RECURSIVE endpoint_ids AS (
-      (SELECT endpoint_id FROM open_deliveries ORDER BY endpoint_id LIMIT 1)
-      UNION ALL
-      SELECT (SELECT o.endpoint_id FROM open_deliveries o
-              WHERE o.endpoint_id > previous.endpoint_id ORDER BY o.endpoint_id LIMIT 1)
-      FROM endpoint_ids previous
-      WHERE previous.endpoint_id IS NOT NULL
-    ), open_gates AS (
+    WITH RECURSIVE ${ENDPOINTS_WITH_OPEN}, open_gates AS (
       SELECT g.endpoint_id, ${ROOM} AS room
       FROM endpoint_ids
       JOIN endpoint_gates g ON g.endpoint_id = endpoint_ids.endpoint_id AND g.lane = ${lane}
@@ -94,6 +99,22 @@ async function takeSuspect(db: Database): Promise<DueDelivery[]> {
 
 /** Any number that no other use of advisory locks in this database has. */
 const SUSPECTS_LOCK = 7_061_737_469n;
+
+/** Whether something is due that nothing but its endpoint's room or rate keeps back. */
+export async function isAnyHeldBack(db: Statements): Promise<boolean> {
+  const [row] = await db.$queryRaw<{ is_any: boolean }[]>`
+    WITH RECURSIVE ${ENDPOINTS_WITH_OPEN}
+    SELECT EXISTS (
+      SELECT
+      FROM endpoint_ids
+      JOIN endpoint_gates g ON g.endpoint_id = endpoint_ids.endpoint_id
+                           AND g.status = 'enabled' AND g.breaker_state <> 'open'
+      JOIN open_deliveries o ON o.endpoint_id = g.endpoint_id
+      WHERE o.due_at <= now() AND o.hinted_until <= now() AND o.lease_until IS NULL AND NOT o.blocked
+        AND o.unknowns < ${SUSPECT_AFTER_UNKNOWNS}
+    ) AS is_any`;
+  return row?.is_any ?? false;
+}
 
 /** Hands deliveries back to the next sweep. */
 export async function unhintDeliveries(db: Statements, deliveryIds: readonly string[]): Promise<void> {
