@@ -95,7 +95,7 @@ export function openQueue<Job>(connection: QueueConnection, lane: Lane): Queue<J
 /** BullMQ's tables live apart from ours. */
 const QUEUE_SCHEMA = 'bullmq';
 /** An add that takes this long has failed as far as the pipeline is concerned: the sweep is faster. */
-const PRODUCER_TIMEOUT_MS = 2_000;
+export const PRODUCER_TIMEOUT_MS = 2_000;
 /** Three queues and three workers, of which each listens on a connection of its own, and room for their commands. */
 const POSTGRES_CONNECTIONS_MAX = 16;
 
