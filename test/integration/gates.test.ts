@@ -1,6 +1,7 @@
 // Observed: what claim, sweep and settle do to a gate, on real statements. Time is moved by writing into the rows what a
 // later moment would find there; PostgreSQL's own clock is never doubled.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { findAlarming } from '#adapters/postgres/find-alarming.js';
 import { BREAKER } from '#domain/breaker.js';
 import type { AttemptRecord, Claimed, ClaimRooms, SettlementStep } from '#pipeline/delivery-store.js';
 import type { Lane } from '#pipeline/hint-queue.js';
@@ -271,4 +272,22 @@ test('a sweep shares between endpoints: a backlog of one does not keep the other
   for (const { endpointId } of small) expect(count(endpointId)).toBe(2);
   expect(count(large.endpointId)).toBeLessThanOrEqual(50);
   expect(due.length).toBeLessThanOrEqual(100);
+});
+
+test('a delivery that outlived five workers raises an alarm, and waits longer each time, but never ends by itself', async () => {
+  const { ids } = await backlog(1);
+  const waits: number[] = [];
+  for (let round = 1; round <= 8; round++) {
+    await rig.database.$executeRaw`
+      UPDATE open_deliveries SET due_at = now(), hinted_until = now() WHERE delivery_id = ${ids[0] ?? ''}::uuid`;
+    const [claimed] = await claim(ids, WIDE, round <= 2 ? 'fast' : 'suspect');
+    await rig.store.reconcile({ deliveriesMax: 1, leaseTokens: [claimed?.leaseToken ?? ''] });
+    const [open] = await rig.database.$queryRaw<{ wait_s: number }[]>`
+      SELECT extract(epoch FROM due_at - now())::float8 AS wait_s FROM open_deliveries
+      WHERE delivery_id = ${ids[0] ?? ''}::uuid`;
+    waits.push(Math.max(0, Math.round((open?.wait_s ?? 0) / 60)));
+    const alarming = (await findAlarming(rig.database)).filter(({ deliveryId }) => deliveryId === ids[0]);
+    expect(alarming).toHaveLength(round >= 5 ? 1 : 0);
+  }
+  expect(waits).toEqual([0, 0, 0, 0, 5, 10, 20, 40]);
 });

@@ -6,3 +6,5 @@ export const DATABASE = Symbol('WORKER_DATABASE');
 export const CLOCK = Symbol('WORKER_CLOCK');
 /** `pino.Logger` */
 export const LOGGER = Symbol('WORKER_LOGGER');
+/** `Registry` of prom-client */
+export const METRICS = Symbol('WORKER_METRICS');

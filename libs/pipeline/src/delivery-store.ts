@@ -127,5 +127,7 @@ export const LEASE_GRACE_MS = 5_000;
 export const CLAIM_BYTES_MAX = 8 * 1024 * 1024;
 /** Attempts of one delivery that nobody saw the end of: from here on it is suspected of ending its workers. */
 export const SUSPECT_AFTER_UNKNOWNS = 2;
+/** From here on it is as good as certain, somebody is told, and it waits longer and longer. It never ends by itself. */
+export const ALARM_AFTER_UNKNOWNS = 5;
 /** An endpoint that was slow is taken for fast again once it has been quick for this long. */
 export const SLOW_LANE_MS = 30_000;

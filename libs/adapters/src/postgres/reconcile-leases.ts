@@ -1,5 +1,5 @@
 import { Prisma } from './generated/client.js';
-import { LEASE_GRACE_MS } from '#pipeline/delivery-store.js';
+import { ALARM_AFTER_UNKNOWNS, LEASE_GRACE_MS } from '#pipeline/delivery-store.js';
 import { ATTEMPT_ERRORS } from '#domain/error-codes.js';
 import type { Statements } from './database.js';
 import { withDeadlockRetry } from './deadlock.js';
@@ -76,9 +76,9 @@ function statement(db: Statements, ids: readonly string[], isLost: Prisma.Sql): 
         unknowns = o.unknowns + 1,
         trigger = CASE o.trigger WHEN 'initial' THEN 'retry' ELSE o.trigger END,
         due_at = now() + CASE
-          WHEN o.unknowns + 1 < ${UNKNOWNS_BEFORE_BACKOFF} THEN interval '0'
+          WHEN o.unknowns + 1 < ${ALARM_AFTER_UNKNOWNS} THEN interval '0'
           ELSE least(interval '6 hours',
-                     interval '5 minutes' * 2 ^ least(o.unknowns + 1 - ${UNKNOWNS_BEFORE_BACKOFF}, 10))
+                     interval '5 minutes' * 2 ^ least(o.unknowns + 1 - ${ALARM_AFTER_UNKNOWNS}, 10))
         END,
         hinted_until = now()
     FROM lost
@@ -87,5 +87,3 @@ function statement(db: Statements, ids: readonly string[], isLost: Prisma.Sql): 
 
 const WORKER_LOST = 'worker_lost' satisfies keyof typeof ATTEMPT_ERRORS;
 const WORKER_LOST_MESSAGE = ATTEMPT_ERRORS[WORKER_LOST];
-/** A delivery that has outlived this many workers may be what ends them: from here on it waits, ever longer. */
-const UNKNOWNS_BEFORE_BACKOFF = 5;
