@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 /** A request that has not come by then was lost, or the run has broken down. */
-const ARRIVAL_TIMEOUT_MS = 10_000;
+export const ARRIVAL_TIMEOUT_MS = 10_000;
 
 /** A receiver that answers 200 at once and knows when each event reached it, on the clock of `performance.now()`. */
 export class Arrivals {

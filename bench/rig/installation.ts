@@ -12,6 +12,11 @@ export type QueueKind = 'redis' | 'postgres';
 export interface Installation {
   readonly url: string;
   readonly platformKey: string;
+  readonly databaseUrl: string;
+  /** Null when the queue is on PostgreSQL. */
+  readonly redisUrl: string | null;
+  /** For an installation that was started without one. */
+  startWorker(): Promise<void>;
   /** Stops every process and removes the data. */
   stop(): Promise<void>;
 }
@@ -20,12 +25,14 @@ export interface Installation {
  * One API and one worker, each a process of its own, on a new PostgreSQL with the settings that standalone ships (a commit
  * is on the disk before it is answered), and on a Redis unless the queue is to run on PostgreSQL.
  *
+ * @param options `worker`: `later` leaves it to the caller to start it
  * @param parentDirectory where the data go while it runs; on the disk that is to be measured
  * @returns null when a Redis is wanted and there is neither REDIS_URL nor a `redis-server` on the PATH
  */
 export async function startInstallation(
   queue: QueueKind,
   parentDirectory: string,
+  options: { readonly worker: 'now' | 'later' } = { worker: 'now' },
 ): Promise<Installation | null> {
   await using parts = new AsyncDisposableStack();
   await mkdir(parentDirectory, { recursive: true });
@@ -51,9 +58,24 @@ export async function startInstallation(
   const port = String(await freeLoopbackPort());
   const api = await startService('apps/api/src/main.js', { ...environment, PORT: port });
   parts.defer(() => api.stop());
-  const workerPort = String(await freeLoopbackPort());
-  const worker = await startService('apps/worker/src/main.js', { ...environment, PORT: workerPort });
-  parts.defer(() => worker.stop());
+  const startWorker = async (): Promise<void> => {
+    const workerPort = String(await freeLoopbackPort());
+    const worker = await startService('apps/worker/src/main.js', { ...environment, PORT: workerPort });
+    started.defer(() => worker.stop());
+  };
   const started = parts.move();
-  return { url: `http://127.0.0.1:${port}`, platformKey, stop: () => started.disposeAsync() };
+  try {
+    if (options.worker === 'now') await startWorker();
+  } catch (error) {
+    await started.disposeAsync();
+    throw error;
+  }
+  return {
+    url: `http://127.0.0.1:${port}`,
+    platformKey,
+    databaseUrl: postgres.databaseUrl,
+    redisUrl: redis?.url ?? null,
+    startWorker,
+    stop: () => started.disposeAsync(),
+  };
 }

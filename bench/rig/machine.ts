@@ -2,7 +2,7 @@ import { open, mkdir, rm } from 'node:fs/promises';
 import { arch, availableParallelism, cpus, platform, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type Distribution, distributionOf } from './distribution.js';
+import { describe, type Distribution, distributionOf } from './distribution.js';
 
 /** What a result has to be read with. */
 export interface Machine {
@@ -35,6 +35,19 @@ export async function describeMachine(directory: string): Promise<Machine> {
     busy_percent: await measureBusyPercent(),
     disk_sync: await measureDiskSync(directory),
   };
+}
+
+/** Above this the machine does not count as idle: on two cores, a fifth of one. */
+const BUSY_PERCENT_MAX = 10;
+
+/** What the first lines of a run say. */
+export function tellMachine({ cpu, cores, busy_percent: busy, disk_sync: sync }: Machine): string[] {
+  return [
+    `${cores} cores of ${cpu}, ${busy}% busy with other work; a disk sync takes ${describe(sync)}`,
+    ...(busy > BUSY_PERCENT_MAX
+      ? ['this machine is not idle: the figures say what it does besides, too']
+      : []),
+  ];
 }
 
 async function measureBusyPercent(): Promise<number> {

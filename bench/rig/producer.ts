@@ -2,14 +2,18 @@ import { once } from 'node:events';
 import { Agent, type IncomingMessage, request } from 'node:http';
 import { text } from 'node:stream/consumers';
 
-/** The platform's backend: posts over one connection that it keeps. */
+/** The platform's backend: posts over connections that it keeps. */
 export class Producer {
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  readonly #agent: Agent;
 
+  /** @param connectionsMax one, for calls that follow each other; more, for calls that do not wait for each other */
   constructor(
     private readonly url: string,
     private readonly platformKey: string,
-  ) {}
+    connectionsMax = 1,
+  ) {
+    this.#agent = new Agent({ keepAlive: true, maxSockets: connectionsMax });
+  }
 
   /** @returns the body of the answer, which is a thing that was made, when its head came, and when the request began to be written */
   async post(
