@@ -4,7 +4,7 @@ import type { Claimer, TimedClaim } from './claim.js';
 import type { AttemptRecord, Claimed, SettlementStep, Target } from './delivery-store.js';
 import { LEASE_GRACE_MS } from './delivery-store.js';
 import type { Lane } from './hint-queue.js';
-import type { InFlight } from './in-flight.js';
+import type { InFlight, InFlightAttempt } from './in-flight.js';
 import type { Releaser, Settler } from './settle.js';
 import type { Sender, SendResult } from './sender.js';
 import { type Brand, signRequest, type SignedRequest } from './sign.js';
@@ -78,7 +78,7 @@ export class Deliverer {
     if (claim === null) return { kind: 'dropped' };
     const inHand = this.parts.inFlight.begin(claim, lane);
     try {
-      const sent = await this.sendClaimed(claim);
+      const sent = await this.sendClaimed(claim, inHand);
       if (sent.kind !== 'sent') return sent;
 
       const { target, attempt } = sent;
@@ -103,6 +103,7 @@ export class Deliverer {
   /** What has to be so before a request begins is looked at here; what is not so gives the claim back. */
   private async sendClaimed(
     claim: TimedClaim,
+    inHand: InFlightAttempt,
   ): Promise<
     { readonly kind: 'sent'; readonly target: Target; readonly attempt: AttemptRecord } | DeliverOutcome
   > {
@@ -111,7 +112,9 @@ export class Deliverer {
       if (target === null || !hasData(claim) || !this.mayStillSend(claim)) return await this.release(claim);
       const startedAtMs = this.parts.nowMs();
       const request = signRequest(claim, target, this.parts.brand, Math.floor(startedAtMs / 1_000));
+      this.parts.inFlight.sent(inHand);
       const result = await this.send(claim, target, request);
+      this.parts.inFlight.answered(inHand);
       if (result.kind === 'abandoned') return result;
       return { kind: 'sent', target, attempt: attemptRecord(result, target, request, startedAtMs) };
     } catch (error) {

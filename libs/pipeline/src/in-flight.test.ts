@@ -11,7 +11,11 @@ const of = (endpointId: string, merchantId = 'm') => ({ endpointId, merchantId }
 
 async function begin(inFlight: InFlight, count: number, claim = of('e')) {
   await inFlight.slots.fast.take(count);
-  return Array.from({ length: count }, () => inFlight.begin(claim, 'fast'));
+  return Array.from({ length: count }, () => {
+    const attempt = inFlight.begin(claim, 'fast');
+    inFlight.sent(attempt);
+    return attempt;
+  });
 }
 
 test('an endpoint gets an eighth of the fast lane, and what it has in hand counts', async () => {
@@ -30,6 +34,9 @@ test('a merchant gets a quarter while others wait, and more while half of the la
   const { inFlight } = clocked();
   await begin(inFlight, FAST_SLOTS / 4, of('a', 'greedy'));
   expect(inFlight.rooms('fast')).toMatchObject({ perMerchant: FAST_SLOTS });
+  const alone = await begin(inFlight, FAST_SLOTS / 2, of('a', 'greedy'));
+  expect(inFlight.rooms('fast')).toMatchObject({ perMerchant: FAST_SLOTS });
+  for (const attempt of alone) inFlight.end(attempt);
   await begin(inFlight, FAST_SLOTS / 2, of('b', 'other'));
   expect(inFlight.rooms('fast')).toMatchObject({
     perMerchant: FAST_SLOTS / 4,
@@ -38,6 +45,17 @@ test('a merchant gets a quarter while others wait, and more while half of the la
       { id: 'other', room: 0 },
     ],
   });
+});
+
+test('what we take ourselves, before a request and after its answer, makes no endpoint slow', async () => {
+  const { inFlight, later } = clocked();
+  await inFlight.slots.fast.take(2);
+  inFlight.begin(of('unsent'), 'fast');
+  const answered = inFlight.begin(of('answered'), 'fast');
+  inFlight.sent(answered);
+  inFlight.answered(answered);
+  later(SLOW_AFTER_MS * 10);
+  expect(inFlight.moveSlow()).toEqual([]);
 });
 
 test('an attempt that has become slow gives its fast slot back and is counted as slow, beyond that lane if need be', async () => {

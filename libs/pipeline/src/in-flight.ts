@@ -5,7 +5,8 @@ import { Slots } from './slots.js';
 /** One attempt that a worker has in hand. */
 export interface InFlightAttempt {
   readonly claim: Pick<Claimed, 'endpointId' | 'merchantId'>;
-  readonly startedMs: number;
+  /** When the request set out; null before, and once there is an answer: what we take ourselves makes nobody slow. */
+  sentMs: number | null;
   /** The lane whose slot it holds; an attempt that turns out slow moves from `fast` to `slow`. */
   lane: Lane;
 }
@@ -32,11 +33,21 @@ export class InFlight {
   }
 
   begin(claim: Pick<Claimed, 'endpointId' | 'merchantId'>, lane: Lane): InFlightAttempt {
-    const attempt = { claim, lane, startedMs: this.monotonicMs() };
+    const attempt: InFlightAttempt = { claim, lane, sentMs: null };
     this.attempts.add(attempt);
     count(this.byEndpoint, claim.endpointId, 1);
     count(this.byMerchant, claim.merchantId, 1);
     return attempt;
+  }
+
+  /** The request sets out. */
+  sent(attempt: InFlightAttempt): void {
+    attempt.sentMs = this.monotonicMs();
+  }
+
+  /** There is an answer, or there will be none. */
+  answered(attempt: InFlightAttempt): void {
+    attempt.sentMs = null;
   }
 
   /** Gives its slot back, to the lane that it is counted in by now. */
@@ -51,8 +62,8 @@ export class InFlight {
   rooms(lane: Lane): ClaimRooms {
     const { total, available } = this.slots[lane];
     const ofEndpoint = lane === 'suspect' ? 1 : Math.floor(total * ENDPOINT_SHARE);
-    // While half of the lane is free nobody waits for it, and a single merchant may use what is there.
-    const isContended = available < total / 2;
+    // While half of the lane is free nobody waits for it, and a merchant that is alone keeps nobody waiting.
+    const isContended = available < total / 2 && this.byMerchant.size > 1;
     const ofMerchant = isContended ? Math.max(1, Math.floor(total * MERCHANT_SHARE)) : total;
     return {
       perEndpoint: ofEndpoint,
@@ -67,9 +78,7 @@ export class InFlight {
     const sinceMs = this.monotonicMs() - SLOW_AFTER_MS;
     const endpoints = new Set<string>();
     for (const attempt of this.attempts) {
-      // In the order in which they began.
-      if (attempt.startedMs > sinceMs) break;
-      if (attempt.lane !== 'fast') continue;
+      if (attempt.lane !== 'fast' || attempt.sentMs === null || attempt.sentMs > sinceMs) continue;
       attempt.lane = 'slow';
       this.slots.slow.force(1);
       this.slots.fast.give(1);

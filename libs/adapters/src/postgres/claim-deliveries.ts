@@ -138,7 +138,10 @@ function statement(
            l.version AS endpoint_version, l.attempt_number, l.failures, l.trigger, l.single, l.payload_format,
            e.producer_id, e.type, e.created_at, e.created_at_text, e.data
     FROM leased l
-    JOIN events e ON e.id = l.event_id AND e.id BETWEEN ${low}::uuid AND ${high}::uuid`;
+    -- OFFSET 0 keeps this a look-up by key for each row: as a plain join the planner walks the whole range for each.
+    CROSS JOIN LATERAL (
+      SELECT * FROM events WHERE id = l.event_id AND id BETWEEN ${low}::uuid AND ${high}::uuid OFFSET 0
+    ) AS e`;
 }
 
 function toClaimed(row: Row): Claimed {

@@ -150,7 +150,7 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
           last_duration_ms = CASE WHEN decided.verdict = 'superseded' THEN d.last_duration_ms ELSE decided.duration_ms END,
           error_code = CASE WHEN decided.verdict = 'superseded' THEN d.error_code END
       FROM decided
-      WHERE d.id = decided.delivery_id AND d.id BETWEEN ${low}::uuid AND ${high}::uuid
+      WHERE d.id = decided.delivery_id AND d.id = ANY (${ids}::uuid[]) AND d.id BETWEEN ${low}::uuid AND ${high}::uuid
     ), waiting AS (
       UPDATE open_deliveries o
       SET due_at = now() + decided.wait_ms * interval '1 millisecond',
