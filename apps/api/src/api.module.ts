@@ -12,6 +12,7 @@ import type { ReadinessCheck } from '#observability/readiness.js';
 import { DispatchReport } from '#observability/dispatch-report.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
 import { Dispatcher } from '#pipeline/dispatch.js';
+import { type ReachFailpoint, UNARMED } from '#pipeline/failpoints.js';
 import { hintBudgets } from '#pipeline/hint-budget.js';
 import type { HintQueue } from '#pipeline/hint-queue.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
@@ -38,6 +39,7 @@ import {
   ID_MAKER,
   LOGGER,
   METRICS,
+  REACH_FAILPOINT,
   READINESS_CHECKS,
   SECRET_BOX,
 } from './tokens.js';
@@ -59,6 +61,8 @@ export interface ApiOptions {
   readonly readinessChecks: readonly ReadinessCheck[];
   /** Posthorn's own version. */
   readonly version: string;
+  /** For tests by faults only. */
+  readonly reachFailpoint?: ReachFailpoint;
 }
 
 @Module({})
@@ -74,6 +78,7 @@ export class ApiModule {
       { provide: ID_MAKER, useValue: options.idMaker },
       { provide: LOGGER, useValue: options.logger },
       { provide: METRICS, useValue: options.metrics },
+      { provide: REACH_FAILPOINT, useValue: options.reachFailpoint ?? UNARMED },
       { provide: READINESS_CHECKS, useValue: options.readinessChecks },
       { provide: SECRET_BOX, useValue: options.secretBox },
       {

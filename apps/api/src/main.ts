@@ -4,6 +4,7 @@ import { tellStartupError } from '#foundation/tell-startup-error.js';
 import { createLogger } from '#observability/logger.js';
 import { stopOnSignals } from '#observability/termination.js';
 import { installPlatformKey } from '#foundation/install-platform-key.js';
+import { armFailpoints } from '#pipeline/failpoints.js';
 import { createApi } from './create-api.js';
 
 /** Orchestrators kill after 15 s or more; every statement and look-up that a request waits for ends well before. */
@@ -22,6 +23,9 @@ async function main(): Promise<void> {
     cursorSecret: configuration.encryptionKeys[0].key,
     headerPrefix: configuration.headerPrefix,
     readinessChecks: [foundation.databaseCheck],
+    reachFailpoint: armFailpoints(process.env['POSTHORN_DANGEROUS_FAILPOINTS'], () =>
+      process.kill(process.pid, 'SIGKILL'),
+    ),
   });
   await app.listen({ port: configuration.port, host: configuration.host });
   logger.info({ url: await app.getUrl() }, 'listening');

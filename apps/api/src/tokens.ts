@@ -20,3 +20,5 @@ export const LOGGER = Symbol('LOGGER');
 export const METRICS = Symbol('METRICS');
 /** `readonly ReadinessCheck[]` of #observability/readiness.js */
 export const READINESS_CHECKS = Symbol('READINESS_CHECKS');
+/** `ReachFailpoint` of #pipeline/failpoints.js */
+export const REACH_FAILPOINT = Symbol('REACH_FAILPOINT');

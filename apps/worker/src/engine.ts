@@ -9,6 +9,7 @@ import { Claimer } from '#pipeline/claim.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
 import { Deliverer } from '#pipeline/deliver.js';
 import { Dispatcher } from '#pipeline/dispatch.js';
+import type { ReachFailpoint } from '#pipeline/failpoints.js';
 import { hintBudgets } from '#pipeline/hint-budget.js';
 import type { HintQueue, Lane } from '#pipeline/hint-queue.js';
 import { InFlight } from '#pipeline/in-flight.js';
@@ -28,6 +29,8 @@ export interface EngineParts {
   readonly brand: Brand;
   readonly logger: Logger;
   readonly metrics: Registry;
+  /** For tests by faults only. */
+  readonly reachFailpoint?: ReachFailpoint;
 }
 
 /** The steps of the pipeline that a worker runs, put together on the real adapters. */
@@ -57,6 +60,7 @@ export function createDeliveryEngine(parts: EngineParts): DeliveryEngine {
     nowMs: () => parts.clock.nowMs(),
     monotonicMs,
     random: Math.random,
+    ...(parts.reachFailpoint !== undefined && { reach: parts.reachFailpoint }),
   });
   return { deliverer, dispatcher, store, inFlight };
 }

@@ -11,6 +11,7 @@ import { createLogger, nestLogger } from '#observability/logger.js';
 import { stopOnSignals } from '#observability/termination.js';
 import { ProbeModule } from './probe.module.js';
 import { queueCheck } from './readiness-checks.js';
+import { armFailpoints } from '#pipeline/failpoints.js';
 import { WorkerModule } from './worker.module.js';
 
 /** What is in flight has 12 s; the rest is for closing. Orchestrators kill after 15 s or more. */
@@ -23,7 +24,13 @@ async function main(): Promise<void> {
   logger.info({ configuration: redacted(configuration), version: foundation.version }, 'starting');
   const sender = new UndiciSender({ egress: foundation.egressPolicy });
   const queue = queueCheck(configuration.redisUrl, logger);
-  const worker = WorkerModule.register({ ...foundation, sender });
+  const worker = WorkerModule.register({
+    ...foundation,
+    sender,
+    reachFailpoint: armFailpoints(process.env['POSTHORN_DANGEROUS_FAILPOINTS'], () =>
+      process.kill(process.pid, 'SIGKILL'),
+    ),
+  });
   const probes = ProbeModule.register({
     metrics: foundation.metrics,
     readinessChecks: [foundation.databaseCheck, queue.check],

@@ -13,6 +13,7 @@ import type {
   StoredIdempotencyKey,
 } from './accept-store.js';
 import type { Dispatcher } from './dispatch.js';
+import { type ReachFailpoint, UNARMED } from './failpoints.js';
 import { MicroBatch } from './micro-batch.js';
 import type { CachedMerchant, Subscriptions } from './subscriptions.js';
 
@@ -68,6 +69,7 @@ export class Acceptor {
     private readonly ids: IdMaker,
     private readonly nowMs: () => number,
     private readonly dispatcher: Pick<Dispatcher, 'willHint' | 'committed'>,
+    private readonly reach: ReachFailpoint = UNARMED,
   ) {
     this.batches = new MicroBatch({
       run: (requests) => this.acceptAll(requests),
@@ -116,8 +118,10 @@ export class Acceptor {
     const written = await this.store.write(plan.batch);
     switch (written.kind) {
       case 'written':
+        this.reach('after-commit');
         for (const request of ready) request.accepted(plan.eventsOf(request));
         this.dispatcher.committed(plan.open);
+        this.reach('before-answer');
         return;
       case 'stale':
         for (const merchantId of written.merchantIds) this.subscriptions.forget(merchantId);

@@ -1,6 +1,7 @@
 import { type Outcome, classifyResponse, decideNextStep } from '#domain/attempt-outcome.js';
 import { parseRetryAfter } from '#domain/retry-schedule.js';
 import type { Claimer, TimedClaim } from './claim.js';
+import type { ReachFailpoint } from './failpoints.js';
 import type { AttemptRecord, Claimed, SettlementStep, Target } from './delivery-store.js';
 import { LEASE_GRACE_MS } from './delivery-store.js';
 import type { Lane } from './hint-queue.js';
@@ -23,6 +24,8 @@ export interface DelivererParts {
   readonly monotonicMs: () => number;
   /** Uniform in [0, 1), for the jitter of retries. */
   readonly random: () => number;
+  /** For tests by faults only. */
+  readonly reach?: ReachFailpoint;
 }
 
 /** How the handling of one hinted delivery ended. */
@@ -81,6 +84,7 @@ export class Deliverer {
       const sent = await this.sendClaimed(claim, inHand);
       if (sent.kind !== 'sent') return sent;
 
+      this.parts.reach?.('after-response');
       const { target, attempt } = sent;
       await this.parts.settler.settle({ claim, attempt, step: this.nextStep(claim, target, attempt) });
       return { kind: 'attempted', outcome: attempt.outcome, durationMs: attempt.durationMs };
@@ -110,6 +114,7 @@ export class Deliverer {
     try {
       const target = await this.parts.targets.of(claim);
       if (target === null || !hasData(claim) || !this.mayStillSend(claim)) return await this.release(claim);
+      this.parts.reach?.('before-send');
       const startedAtMs = this.parts.nowMs();
       const request = signRequest(claim, target, this.parts.brand, Math.floor(startedAtMs / 1_000));
       this.parts.inFlight.sent(inHand);

@@ -17,6 +17,10 @@ export interface InstallationOptions {
   /** 1 if left out. */
   readonly workers?: number;
   readonly environment?: Readonly<Record<string, string>>;
+  /** A database of the caller's own making, which {@link Installation.close} drops; a new one if left out. */
+  readonly database?: TestDatabase;
+  /** A Redis of the caller's own making, which {@link Installation.close} stops; a new one if left out. */
+  readonly redis?: OwnRedis;
 }
 
 /** A process of Posthorn, as an operator runs it: the built program, on a port of its own. */
@@ -34,8 +38,8 @@ export interface PosthornProcess {
  * builds before it tests.
  */
 export async function startInstallation(options: InstallationOptions): Promise<Installation> {
-  const database = await createTestDatabase();
-  const redis = options.queue === 'redis' ? await spawnRedis() : null;
+  const database = options.database ?? (await createTestDatabase());
+  const redis = options.queue === 'redis' ? (options.redis ?? (await spawnRedis())) : null;
   const installation = new Installation(database, redis, options.environment ?? {});
   try {
     await Promise.all([
@@ -85,14 +89,22 @@ export class Installation {
     return new ApiClient(process.url, this.platformKey);
   }
 
-  async startApi(): Promise<PosthornProcess> {
-    const started = await startProcess('dist/apps/api/src/main.js', 'listening', this.environment);
+  /** @param environment what this one has beside the environment of all */
+  async startApi(environment: Readonly<Record<string, string>> = {}): Promise<PosthornProcess> {
+    const started = await startProcess('dist/apps/api/src/main.js', 'listening', {
+      ...this.environment,
+      ...environment,
+    });
     this.apis.push(started);
     return started;
   }
 
-  async startWorker(): Promise<PosthornProcess> {
-    const started = await startProcess('dist/apps/worker/src/main.js', 'working', this.environment);
+  /** @param environment what this one has beside the environment of all */
+  async startWorker(environment: Readonly<Record<string, string>> = {}): Promise<PosthornProcess> {
+    const started = await startProcess('dist/apps/worker/src/main.js', 'working', {
+      ...this.environment,
+      ...environment,
+    });
     this.workers.push(started);
     return started;
   }

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, constants } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -17,9 +17,20 @@ export interface TestRedis {
   stop(): Promise<void>;
 }
 
+export interface RedisOptions {
+  /** Whether it keeps an append-only file, and so has its data again after a restart. False if left out. */
+  readonly appendOnly?: boolean;
+  /** Further arguments of `redis-server`, which win over ours. */
+  readonly serverArguments?: readonly string[];
+}
+
 export interface OwnRedis extends TestRedis {
-  /** For tests that stop and kill it. */
+  /** For tests that stop and kill it; that of the last start. */
   readonly pid: number;
+  /** Ends it at once, as a crash would. */
+  kill(): Promise<void>;
+  /** Starts it again on its port and directory after {@link kill}. */
+  start(): Promise<void>;
 }
 
 /**
@@ -52,44 +63,80 @@ export async function startRedis(): Promise<TestRedis | null> {
  *
  * @throws Error when there is no `redis-server` on the PATH, or it does not start
  */
-export async function spawnRedis(): Promise<OwnRedis> {
+export async function spawnRedis(options: RedisOptions = {}): Promise<OwnRedis> {
   const server = redisServerPath();
   if (server === undefined) throw new Error('there is no redis-server on the PATH');
   const directory = await mkdtemp(join(tmpdir(), 'posthorn-test-redis-'));
-  const port = await freeLoopbackPort();
-  const child = spawn(
-    server,
-    // prettier-ignore
-    ['--port', String(port), '--bind', '127.0.0.1', '--dir', directory, '--save', '', '--appendonly', 'no',
-      '--maxmemory-policy', 'noeviction'],
-    { stdio: 'ignore' },
-  );
-  const killOnExit = (): void => {
-    child.kill('SIGKILL');
-  };
-  process.on('exit', killOnExit);
-  const ended = once(child, 'exit');
-  const stop = async (): Promise<void> => {
-    // Also ends one that a test has stopped with SIGSTOP; there is nothing to save.
-    child.kill('SIGKILL');
-    await ended;
-    process.off('exit', killOnExit);
-    await rm(directory, { recursive: true, force: true });
-  };
-  const starting = new AbortController();
+  const redis = new RedisServer(server, directory, await freeLoopbackPort(), options);
   try {
-    await Promise.race([
-      answers(port, starting.signal),
-      ended.then(() => {
-        throw new Error(`redis-server ended with ${String(child.exitCode)} at its start`);
-      }),
-    ]);
+    await redis.start();
   } catch (error) {
-    starting.abort();
-    await stop();
+    await redis.stop();
     throw error;
   }
-  return { url: `redis://127.0.0.1:${String(port)}`, pid: child.pid as number, stop };
+  return redis;
+}
+
+class RedisServer implements OwnRedis {
+  private child: ChildProcess | null = null;
+  private ended: Promise<unknown> = Promise.resolve();
+  private readonly killOnExit = (): void => {
+    this.child?.kill('SIGKILL');
+  };
+
+  constructor(
+    private readonly server: string,
+    private readonly directory: string,
+    private readonly port: number,
+    private readonly options: RedisOptions,
+  ) {
+    process.on('exit', this.killOnExit);
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${String(this.port)}`;
+  }
+
+  get pid(): number {
+    return this.child?.pid as number;
+  }
+
+  async start(): Promise<void> {
+    const child = spawn(
+      this.server,
+      // prettier-ignore
+      ['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.directory, '--save', '',
+        '--appendonly', this.options.appendOnly === true ? 'yes' : 'no', '--maxmemory-policy', 'noeviction',
+        ...(this.options.serverArguments ?? [])],
+      { stdio: 'ignore' },
+    );
+    const ended = once(child, 'exit');
+    this.child = child;
+    this.ended = ended;
+    const starting = new AbortController();
+    try {
+      await Promise.race([
+        answers(this.port, starting.signal),
+        ended.then(() => {
+          throw new Error(`redis-server ended with ${String(child.exitCode)} at its start`);
+        }),
+      ]);
+    } finally {
+      starting.abort();
+    }
+  }
+
+  async kill(): Promise<void> {
+    // Also ends one that a test has stopped with SIGSTOP.
+    this.child?.kill('SIGKILL');
+    await this.ended;
+  }
+
+  async stop(): Promise<void> {
+    await this.kill();
+    process.off('exit', this.killOnExit);
+    await rm(this.directory, { recursive: true, force: true });
+  }
 }
 
 function externalUrl(): string | undefined {

@@ -6,8 +6,9 @@ import type { IdMaker } from '#domain/ids.js';
 import { Acceptor } from '#pipeline/accept.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
 import { Dispatcher } from '#pipeline/dispatch.js';
+import type { ReachFailpoint } from '#pipeline/failpoints.js';
 import { Subscriptions } from '#pipeline/subscriptions.js';
-import { DATABASE, DATABASE_CLOCK, ID_MAKER } from '../tokens.js';
+import { DATABASE, DATABASE_CLOCK, ID_MAKER, REACH_FAILPOINT } from '../tokens.js';
 import { EventsController } from './events.controller.js';
 
 /** What was accepted is answered, and its hints reach the queue, before the process ends. */
@@ -29,10 +30,16 @@ class AcceptedBeforeShutdown implements BeforeApplicationShutdown {
   providers: [
     {
       provide: Acceptor,
-      inject: [DATABASE, DATABASE_CLOCK, ID_MAKER, Dispatcher],
-      useFactory: (database: Database, clock: DatabaseClock, ids: IdMaker, dispatcher: Dispatcher) => {
+      inject: [DATABASE, DATABASE_CLOCK, ID_MAKER, Dispatcher, REACH_FAILPOINT],
+      useFactory: (
+        database: Database,
+        clock: DatabaseClock,
+        ids: IdMaker,
+        dispatcher: Dispatcher,
+        reach: ReachFailpoint,
+      ) => {
         const store = new PostgresAcceptStore(database, clock);
-        return new Acceptor(store, new Subscriptions(store), ids, () => clock.nowMs(), dispatcher);
+        return new Acceptor(store, new Subscriptions(store), ids, () => clock.nowMs(), dispatcher, reach);
       },
     },
     {

@@ -1,4 +1,5 @@
 import { PrismaPg } from '@prisma/adapter-pg';
+import { ConnectionPool } from './connection-pool.js';
 import { PrismaClient } from './generated/client.js';
 
 /**
@@ -8,16 +9,17 @@ import { PrismaClient } from './generated/client.js';
  * @param connectionsMax upper bound of the pool; a statement waits for a free connection at most {@link CONNECT_TIMEOUT_MS}
  */
 export function connectDatabase(databaseUrl: string, connectionsMax: number): Database {
-  const adapter = new PrismaPg({
+  const pool = new ConnectionPool({
     connectionString: databaseUrl,
     max: connectionsMax,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     idleTimeoutMillis: IDLE_TIMEOUT_MS,
     keepAlive: true,
     statement_timeout: STATEMENT_TIMEOUT_MS,
+    query_timeout: ANSWER_TIMEOUT_MS,
     application_name: 'posthorn',
   });
-  return new PrismaClient({ adapter });
+  return new PrismaClient({ adapter: new PrismaPg(pool, { disposeExternalPool: true }) });
 }
 
 /** Everything but pipeline statements goes through its models; pipeline statements through `$queryRaw`. */
@@ -32,3 +34,5 @@ const CONNECT_TIMEOUT_MS = 2_000;
 const IDLE_TIMEOUT_MS = 30_000;
 /** No statement of ours needs a tenth of this; one that does is stuck and must not hold its connection. */
 const STATEMENT_TIMEOUT_MS = 15_000;
+/** The same from this side, for a server that is frozen or has vanished and so enforces nothing: it answers first if it can. */
+const ANSWER_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 1_000;
