@@ -9,7 +9,7 @@ import { after } from '#testkit/receiver/behaviour.js';
 import { hasRedis } from '#testkit/redis.js';
 
 /** A hint that a worker drops because it is stopping is found by the sweep when its mark of 15 s has run out. */
-const WAIT_MS_MAX = 20_000;
+const WAIT_MS_MAX = 6_000;
 
 test('rolling restart of two workers under load', async () => {
   const rig = await startFaultRig({ queue: hasRedis() ? 'redis' : 'postgres', workers: 2 });

@@ -56,6 +56,7 @@ export function createDeliveryEngine(parts: EngineParts): DeliveryEngine {
     settler: new Settler(store, dispatcher, { isItems: isItemsFault, isDatabaseAway }),
     releaser: new Releaser(store),
     inFlight,
+    unhint: (deliveryIds) => store.unhint(deliveryIds),
     brand: parts.brand,
     nowMs: () => parts.clock.nowMs(),
     monotonicMs,

@@ -18,6 +18,8 @@ export interface DelivererParts {
   readonly settler: Settler;
   readonly releaser: Releaser;
   readonly inFlight: InFlight;
+  /** Hands deliveries that were hinted to this worker back to the sweep of any. */
+  readonly unhint: (deliveryIds: readonly string[]) => Promise<void>;
   readonly brand: Brand;
   /** PostgreSQL's clock, Unix milliseconds. */
   readonly nowMs: () => number;
@@ -50,9 +52,22 @@ export class Deliverer {
   constructor(private readonly parts: DelivererParts) {}
 
   /** Resolves once every delivery of the hint is settled, given back or dropped. */
-  async deliverAll(lane: Lane, deliveryIds: readonly string[]): Promise<DeliverOutcome[]> {
-    await this.parts.inFlight.slots[lane].take(deliveryIds.length);
-    const all = Promise.all(
+  deliverAll(lane: Lane, deliveryIds: readonly string[]): Promise<DeliverOutcome[]> {
+    const all = this.handle(lane, deliveryIds).finally(() => this.work.delete(all));
+    this.work.add(all);
+    return all;
+  }
+
+  private async handle(lane: Lane, deliveryIds: readonly string[]): Promise<DeliverOutcome[]> {
+    const slots = this.parts.inFlight.slots[lane];
+    await slots.take(deliveryIds.length);
+    if (this.isStopping) {
+      slots.give(deliveryIds.length);
+      // Their marks would keep the other workers from them for seconds.
+      await this.parts.unhint(deliveryIds);
+      return deliveryIds.map(() => ({ kind: 'dropped' }));
+    }
+    return Promise.all(
       deliveryIds.map(async (deliveryId): Promise<DeliverOutcome> => {
         try {
           return await this.deliver(lane, deliveryId);
@@ -60,9 +75,7 @@ export class Deliverer {
           return { kind: 'broken', error };
         }
       }),
-    ).finally(() => this.work.delete(all));
-    this.work.add(all);
-    return all;
+    );
   }
 
   /**
@@ -71,6 +84,7 @@ export class Deliverer {
    */
   async stop(graceMs: number): Promise<void> {
     this.isStopping = true;
+    for (const slots of Object.values(this.parts.inFlight.slots)) slots.openUp();
     const timer = setTimeout(() => this.abandonUnanswered(), graceMs);
     await Promise.allSettled(this.work);
     clearTimeout(timer);
@@ -97,7 +111,7 @@ export class Deliverer {
   private async claim(lane: Lane, deliveryId: string): Promise<TimedClaim | null> {
     let claim: TimedClaim | null = null;
     try {
-      if (!this.isStopping) claim = await this.parts.claimers[lane].claim(deliveryId);
+      claim = await this.parts.claimers[lane].claim(deliveryId);
     } finally {
       if (claim === null) this.parts.inFlight.slots[lane].give(1);
     }

@@ -24,3 +24,12 @@ test('slots are taken while there are enough, then in the order of asking', asyn
 test('more than there are can never be had', async () => {
   await expect(new Slots(4).take(5)).rejects.toThrow(RangeError);
 });
+
+test('once opened up, nobody waits', async () => {
+  const slots = new Slots(2);
+  await slots.take(2);
+  const waiting = slots.take(2);
+  slots.openUp();
+  await waiting;
+  await slots.take(2);
+});

@@ -33,6 +33,12 @@ export class Slots {
     this.free -= count;
   }
 
+  /** Lets everybody through who waits: there is nothing to bound any more. */
+  openUp(): void {
+    this.free = Infinity;
+    this.give(0);
+  }
+
   give(count: number): void {
     this.free += count;
     for (let next = this.queue[0]; next !== undefined && next.count <= this.free; next = this.queue[0]) {

@@ -101,6 +101,7 @@ export class PipelineRig {
       settler: new Settler(this.store, this.dispatcher, { isItems: isItemsFault, isDatabaseAway }),
       releaser: new Releaser(this.store),
       inFlight,
+      unhint: (deliveryIds) => this.store.unhint(deliveryIds),
       brand: { headerPrefix: 'X-Posthorn', userAgent: 'Posthorn/test' },
       nowMs: () => this.clock.nowMs(),
       monotonicMs,

@@ -33,6 +33,6 @@ const CONNECT_TIMEOUT_MS = 2_000;
 /** Long enough to keep a pool warm between bursts, short enough to shrink after one. */
 const IDLE_TIMEOUT_MS = 30_000;
 /** No statement of ours needs a tenth of this; one that does is stuck and must not hold its connection. */
-const STATEMENT_TIMEOUT_MS = 15_000;
+const STATEMENT_TIMEOUT_MS = 8_000;
 /** The same from this side, for a server that is frozen or has vanished and so enforces nothing: it answers first if it can. */
 const ANSWER_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 1_000;
