@@ -1,3 +1,5 @@
+import { availableParallelism } from 'node:os';
+
 const slow = process.env.POSTHORN_TEST_VERBOSE === 'true';
 
 /** @type {import('jest').Config} */
@@ -31,6 +33,8 @@ export default {
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },
   reporters: ['default', '<rootDir>/test/summary-reporter.mjs'],
+  // Many files mostly wait: for retries, for deadlines, for processes. On two cores Jest would run one at a time.
+  maxWorkers: Math.max(2, availableParallelism() - 1),
   // A hook that starts processes takes seconds on a busy machine, and a wait that is too long fails by its own bound first.
   testTimeout: 30_000,
   verbose: slow,
