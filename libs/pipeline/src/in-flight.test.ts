@@ -30,14 +30,17 @@ test('an endpoint gets an eighth of the fast lane, and what it has in hand count
   expect(inFlight.slots.fast.available).toBe(FAST_SLOTS);
 });
 
-test('a merchant gets a quarter while others wait, and more while half of the lane is free', async () => {
+test('a merchant that is alone gets half of the lane, and a quarter while others wait', async () => {
   const { inFlight } = clocked();
-  await begin(inFlight, FAST_SLOTS / 4, of('a', 'greedy'));
-  expect(inFlight.rooms('fast')).toMatchObject({ perMerchant: FAST_SLOTS });
-  const alone = await begin(inFlight, FAST_SLOTS / 2, of('a', 'greedy'));
-  expect(inFlight.rooms('fast')).toMatchObject({ perMerchant: FAST_SLOTS });
-  for (const attempt of alone) inFlight.end(attempt);
-  await begin(inFlight, FAST_SLOTS / 2, of('b', 'other'));
+  const alone = await begin(inFlight, FAST_SLOTS / 2 + 1, of('a', 'greedy'));
+  expect(inFlight.rooms('fast')).toMatchObject({
+    perMerchant: FAST_SLOTS / 2,
+    merchants: [{ id: 'greedy', room: 0 }],
+  });
+  for (const attempt of alone.slice(0, FAST_SLOTS / 4 + 1)) inFlight.end(attempt);
+  await begin(inFlight, 1, of('b', 'other'));
+  expect(inFlight.rooms('fast')).toMatchObject({ perMerchant: FAST_SLOTS / 2 });
+  await begin(inFlight, FAST_SLOTS / 4, of('b', 'other'));
   expect(inFlight.rooms('fast')).toMatchObject({
     perMerchant: FAST_SLOTS / 4,
     merchants: [

@@ -62,9 +62,9 @@ export class InFlight {
   rooms(lane: Lane): ClaimRooms {
     const { total, available } = this.slots[lane];
     const ofEndpoint = lane === 'suspect' ? 1 : Math.floor(total * ENDPOINT_SHARE);
-    // While half of the lane is free nobody waits for it, and a merchant that is alone keeps nobody waiting.
+    // Alone or not, a merchant leaves half of the lane to whoever comes next; while others wait, three quarters.
     const isContended = available < total / 2 && this.byMerchant.size > 1;
-    const ofMerchant = isContended ? Math.max(1, Math.floor(total * MERCHANT_SHARE)) : total;
+    const ofMerchant = Math.max(1, Math.floor(total * (isContended ? MERCHANT_SHARE : MERCHANT_SHARE_ALONE)));
     return {
       perEndpoint: ofEndpoint,
       endpoints: left(this.byEndpoint, ofEndpoint),
@@ -109,5 +109,10 @@ export const SLOW_SLOTS = FAST_SLOTS / 2;
 const ENDPOINT_SHARE = 1 / 8;
 /** One merchant never has more than this of a lane while others wait for it. */
 const MERCHANT_SHARE = 1 / 4;
+/**
+ * More than this it never has: with the whole lane, endpoints of one merchant that all began to hang would keep the next
+ * merchant waiting until they are known as slow, a second later.
+ */
+const MERCHANT_SHARE_ALONE = 1 / 2;
 /** What takes longer is slow: ten times what receivers usually take. */
 export const SLOW_AFTER_MS = 1_000;
