@@ -6,6 +6,7 @@ import { describe, type Distribution, distributionOf } from './rig/distribution.
 import { type QueueKind, startInstallation } from './rig/installation.js';
 import { describeMachine, type Machine } from './rig/machine.js';
 import { Producer } from './rig/producer.js';
+import { USUAL_DATA, USUAL_TYPE } from './rig/usual-event.js';
 
 /** Lets code be compiled, connections be made and caches be filled. */
 const WARM_UP_EVENTS = 100;
@@ -20,18 +21,6 @@ const TARGET = { p50_ms: 15, p99_ms: 60 } as const;
 
 /** Above this the machine does not count as idle: on two cores, a fifth of one. */
 const BUSY_PERCENT_MAX = 10;
-
-/** The size and shape of a usual event. */
-const DATA = {
-  withdrawal_id: 'wdl_9k2mX7pQrLzT',
-  status: 'completed',
-  amount: '50.00',
-  currency: 'USDT',
-  recipient_phone: '+233501234567',
-  mobile_network: 'MTN',
-  ghs_amount: '764.50',
-  reference_id: 'payout-001',
-};
 
 interface Latency {
   readonly queue: QueueKind;
@@ -117,7 +106,7 @@ async function sendOneByOne(
 ): Promise<{ readonly receiptMs: readonly number[]; readonly acceptedMs: readonly number[] }> {
   const receiptMs: number[] = [];
   const acceptedMs: number[] = [];
-  const event = { merchant_id: run.merchantId, type: 'withdrawal.completed', data: DATA };
+  const event = { merchant_id: run.merchantId, type: USUAL_TYPE, data: USUAL_DATA };
   for (let sent = 0; sent < count; sent += 1) {
     const { answer, sentMs, answeredMs } = await run.producer.post('/v1/events', event);
     // It may have arrived before the 202 was read; the receiver keeps the time.

@@ -17,7 +17,8 @@ interface Delivery {
 
 const QUEUES: readonly QueueKind[] = hasRedis() ? ['redis', 'postgres'] : ['postgres'];
 if (!hasRedis())
-  test.skip('the queue on Redis: there is no redis-server on the PATH and no REDIS_URL', () => undefined);
+  test.skip('the queue on Redis [skipped: there is no redis-server on the PATH and no REDIS_URL]', () =>
+    undefined);
 
 describe.each(QUEUES)('API and worker, queue on %s', (queue) => {
   let installation: Installation;

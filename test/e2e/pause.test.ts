@@ -29,7 +29,8 @@ interface Health {
 
 const QUEUES: readonly QueueKind[] = hasRedis() ? ['redis', 'postgres'] : ['postgres'];
 if (!hasRedis())
-  test.skip('the queue on Redis: there is no redis-server on the PATH and no REDIS_URL', () => undefined);
+  test.skip('the queue on Redis [skipped: there is no redis-server on the PATH and no REDIS_URL]', () =>
+    undefined);
 
 /** A backlog drains at what one sweep takes of it, on a machine that may be busy. */
 const DRAIN_TIMEOUT_MS = 40_000;

@@ -234,6 +234,7 @@ CREATE INDEX deliveries_endpoint ON deliveries (endpoint_id, id);
 CREATE INDEX deliveries_merchant ON deliveries (merchant_id, id);
 CREATE INDEX deliveries_type ON deliveries (event_type, id);
 CREATE INDEX deliveries_merchant_type ON deliveries (merchant_id, event_type, id);
+CREATE INDEX deliveries_endpoint_type ON deliveries (endpoint_id, event_type, id);
 CREATE INDEX deliveries_status ON deliveries (rare_status, id) WHERE rare_status IS NOT NULL;
 CREATE INDEX deliveries_merchant_status ON deliveries (merchant_id, rare_status, id) WHERE rare_status IS NOT NULL;
 CREATE INDEX deliveries_endpoint_status ON deliveries (endpoint_id, rare_status, id) WHERE rare_status IS NOT NULL;
