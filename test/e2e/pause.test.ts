@@ -10,7 +10,7 @@ import { connectDatabase, type Database } from '#adapters/postgres/database.js';
 import { ID_PREFIXES, parseId } from '#domain/ids.js';
 import { eventually } from '#testkit/eventually.js';
 import { type Installation, type QueueKind, startInstallation } from '#testkit/processes.js';
-import { after, type Behaviour, hang } from '#testkit/receiver/behaviour.js';
+import { after, type Behaviour, hang, respond } from '#testkit/receiver/behaviour.js';
 import type { ReceivedRequest } from '#testkit/receiver/received-request.js';
 import { type Receiver, startReceiver } from '#testkit/receiver/receiver.js';
 import { hasRedis } from '#testkit/redis.js';
@@ -205,6 +205,27 @@ describe.each(QUEUES)('the gate of an endpoint, queue on %s', (queue) => {
     expect((await listed(id, '')).map(({ status }) => status)).toEqual(Array(5).fill('cancelled'));
     await setStatus(id, 'enabled');
     expect(arrived('/disabled')).toEqual([]);
+  });
+
+  test('a 410 that was in flight when it was paused disables it, and cancels what was held', async () => {
+    const path = '/gone';
+    receiver.on(path, after(500, respond(410)));
+    const { id, merchantId } = await endpoint(path, { max_in_flight: 1 });
+    await send(merchantId, 'gone', 3);
+    await receiver.waitFor(() => arrived(path).length === 1, 5_000);
+    await setStatus(id, 'paused');
+    await eventually(async () => {
+      const { body } = await installation.client.get(`/v1/webhooks/${id}`);
+      expect(body).toMatchObject({ status: 'disabled', disabled_reason: 'gone' });
+    });
+    await eventually(async () =>
+      expect((await listed(id, '')).map(({ status }) => status)).toEqual([
+        'cancelled',
+        'cancelled',
+        'failed',
+      ]),
+    );
+    expect(arrived(path)).toHaveLength(1);
   });
 
   test(

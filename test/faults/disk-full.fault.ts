@@ -2,7 +2,8 @@
 //   again after some seconds. PostgreSQL may refuse statements or go down; if it does, it is started again, as its
 //   operator would.
 // Observed: every answer of the API and how long it took, the receiver's ledger and the database, by the oracle.
-// Must hold: 503 with Retry-After in bounded time, and never 202 for what is not there; API and worker go on by themselves.
+// Must hold: 503 with Retry-After in bounded time, and never 202 for what is not there; API and worker go on by themselves,
+//   also with what was in flight when there was no room to log it.
 import { execFileSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,13 +11,17 @@ import { join } from 'node:path';
 import { expect, test } from '@jest/globals';
 import { eventually } from '#testkit/eventually.js';
 import { startFaultRig } from '#testkit/faults/fault-rig.js';
+import { withClient } from '#testkit/faults/oracle.js';
 import { startOwnPostgres } from '#testkit/faults/own-postgres.js';
+import { after } from '#testkit/receiver/behaviour.js';
 import { hasRedis } from '#testkit/redis.js';
 import { describeUnless } from './describe-unless.js';
 
 const SIZE = '160m';
 const REFUSALS_MIN = 20;
 const ANSWER_MS_MAX = 5_000;
+/** Less than the timeout, and long enough that there are always deliveries in flight. */
+const RECEIVER_MS = 1_500;
 
 describeUnless(mountProblem(), 'disk full', () => {
   test('the data directory is full', async () => {
@@ -28,6 +33,7 @@ describeUnless(mountProblem(), 'disk full', () => {
       });
       const rig = await startFaultRig({ queue: hasRedis() ? 'redis' : 'postgres', database: postgres });
       try {
+        rig.receiver.on('*', after(RECEIVER_MS));
         const load = rig.load(30);
         load.start();
         await load.untilAccepted(30);
@@ -40,6 +46,7 @@ describeUnless(mountProblem(), 'disk full', () => {
           }, 90_000);
           rmSync(ballast);
           await postgres.ensureRunning();
+          expect(await openCount(postgres.databaseUrl)).toBeGreaterThan(0);
         });
         await load.untilAccepted(load.tried.size + 20, 60_000);
         await load.stop();
@@ -58,6 +65,15 @@ describeUnless(mountProblem(), 'disk full', () => {
     }
   });
 });
+
+async function openCount(databaseUrl: string): Promise<number> {
+  return withClient(databaseUrl, async (client) => {
+    const { rows } = await client.query<{ count: number }>(
+      'SELECT count(*)::int AS count FROM open_deliveries',
+    );
+    return rows[0]?.count ?? 0;
+  });
+}
 
 function mount(): string {
   const directory = mkdtempSync(join(tmpdir(), 'posthorn-fault-disk-'));
