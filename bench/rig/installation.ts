@@ -15,7 +15,9 @@ export interface Installation {
   readonly databaseUrl: string;
   /** Null when the queue is on PostgreSQL. */
   readonly redisUrl: string | null;
-  /** For an installation that was started without one. */
+  readonly apiPid: number;
+  readonly workerPids: readonly number[];
+  /** The first one, for an installation that was started without, or one more. */
   startWorker(): Promise<void>;
   /** Stops every process and removes the data. */
   stop(): Promise<void>;
@@ -58,10 +60,12 @@ export async function startInstallation(
   const port = String(await freeLoopbackPort());
   const api = await startService('apps/api/src/main.js', { ...environment, PORT: port });
   parts.defer(() => api.stop());
+  const workerPids: number[] = [];
   const startWorker = async (): Promise<void> => {
     const workerPort = String(await freeLoopbackPort());
     const worker = await startService('apps/worker/src/main.js', { ...environment, PORT: workerPort });
     started.defer(() => worker.stop());
+    workerPids.push(worker.pid);
   };
   const started = parts.move();
   try {
@@ -75,6 +79,8 @@ export async function startInstallation(
     platformKey,
     databaseUrl: postgres.databaseUrl,
     redisUrl: redis?.url ?? null,
+    apiPid: api.pid,
+    workerPids,
     startWorker,
     stop: () => started.disposeAsync(),
   };

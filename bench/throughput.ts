@@ -1,0 +1,267 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Arrivals } from './rig/arrivals.js';
+import { ChildProgram } from './rig/child-program.js';
+import { describe, type Distribution } from './rig/distribution.js';
+import type { QueueKind } from './rig/installation.js';
+import { Producer } from './rig/producer.js';
+import type { CeilingCalls } from './rig/programs/ceiling.js';
+import { runBenchmark } from './rig/run.js';
+import { receiptDistribution, sendSteadily } from './rig/steady-load.js';
+import { type Cost, ThroughputRig } from './rig/throughput-rig.js';
+
+const IS_QUICK = process.argv.includes('--quick');
+const SIZE = IS_QUICK
+  ? { rounds: 1, seconds: 4, ceilingSeconds: 2, warmUpSeconds: 2, latencySeconds: 5, workers: [] as number[] }
+  : { rounds: 3, seconds: 10, ceilingSeconds: 5, warmUpSeconds: 5, latencySeconds: 20, workers: [1, 2, 4] };
+const BATCH = 100;
+const FAN_OUT = 20;
+/** What a slow receiver takes, where several workers are compared. */
+const SLOW_RECEIVER_MS = 100;
+/** Beside the load, so that latency is seen without being the load. */
+const LATENCY_EVENTS_PER_SECOND = 25;
+const LATENCY_CONNECTIONS = 16;
+
+/** Median ratios to the ceiling of the same run, on two cores, on Redis unless they say otherwise. */
+const TARGET = {
+  end_to_end: 0.12,
+  drain: 0.2,
+  ingest_batches: 0.35,
+  end_to_end_on_postgres: 0.06,
+  idle_p50_ms: 8,
+  idle_p99_ms: 30,
+  worker_rss_mib: 250,
+} as const;
+
+/** A rate, and the ceiling's that was measured right before it. */
+interface Rate {
+  readonly per_second: number;
+  readonly ceiling_per_second: number;
+  readonly ratio: number;
+}
+
+interface Measured {
+  readonly queue: QueueKind;
+  readonly rates: Readonly<Record<string, readonly Rate[]>>;
+  readonly cost: Cost;
+  readonly latency: { readonly idle: Distribution; readonly half_load: Distribution };
+  readonly peak_rss_bytes: Readonly<Record<string, number>>;
+  readonly redis_peak_bytes: number | null;
+  /** Deliveries that are not there or did not succeed: must be 0. */
+  readonly lost: number;
+}
+
+process.exitCode = await runBenchmark(IS_QUICK ? 'throughput-quick' : 'throughput', run);
+
+async function run(signal: AbortSignal): Promise<object | null> {
+  await using parts = new AsyncDisposableStack();
+  const ceiling = new ChildProgram<CeilingCalls>('ceiling');
+  parts.defer(() => ceiling.stop());
+  const results: Measured[] = [];
+  for (const queue of ['redis', 'postgres'] as const) {
+    const measured = await measure(queue, ceiling, signal);
+    if (measured === null)
+      console.log('redis: skipped, there is neither REDIS_URL nor a redis-server on the PATH');
+    else results.push(measured);
+  }
+  const scaling = await measureScaling(signal);
+  const lost = results.reduce((sum, result) => sum + result.lost, 0);
+  if (lost !== 0) throw new Error(`${lost} deliveries were lost or failed`);
+  tellTargets(results);
+  return { target: TARGET, results, scaling };
+}
+
+/** @returns null when a Redis is wanted and there is none */
+async function measure(
+  queue: QueueKind,
+  ceiling: ChildProgram<CeilingCalls>,
+  signal: AbortSignal,
+): Promise<Measured | null> {
+  await using parts = new AsyncDisposableStack();
+  const rig = await ThroughputRig.start(queue);
+  if (rig === null) return null;
+  parts.defer(() => rig.stop());
+  const rates: Record<string, Rate[]> = {};
+  /** Measures beside the ceiling, which goes first each time, so that both see the same machine. */
+  const beside = async (name: string, work: () => Promise<number>): Promise<void> => {
+    signal.throwIfAborted();
+    const ceilingRate = await ceiling.call('run', { url: rig.receiverUrl, seconds: SIZE.ceilingSeconds });
+    const rate = await work();
+    (rates[name] ??= []).push({
+      per_second: Math.round(rate),
+      ceiling_per_second: Math.round(ceilingRate),
+      ratio: Math.round((rate / ceilingRate) * 1_000) / 1_000,
+    });
+  };
+  const [single, fanned] = [await rig.addMerchant(1), await rig.addMerchant(FAN_OUT)];
+  const { seconds } = SIZE;
+  await ceiling.call('run', { url: rig.receiverUrl, seconds: SIZE.warmUpSeconds });
+  await rig.pass(single, { seconds: SIZE.warmUpSeconds });
+  const latencyIdle = await measureLatency(rig, null, signal);
+  const costs: Cost[] = [];
+  for (let round = 0; round < SIZE.rounds; round += 1) {
+    await beside('end to end', async () => {
+      const passed = await rig.pass(single, { seconds });
+      costs.push(passed.cost);
+      return passed.deliveriesPerSecond;
+    });
+    await beside(`end to end in batches of ${BATCH}`, async () => {
+      return (await rig.pass(single, { seconds, batch: BATCH })).deliveriesPerSecond;
+    });
+    await beside(`fan-out to ${FAN_OUT}`, async () => {
+      return (await rig.pass(fanned, { seconds, deliveriesPerEvent: FAN_OUT })).deliveriesPerSecond;
+    });
+  }
+  const endToEnd = median(rates['end to end'] ?? []).per_second;
+  const latencyHalf = await measureLatency(
+    rig,
+    { merchantId: single, eventsPerSecond: endToEnd / 2 },
+    signal,
+  );
+  const [peakRss, redisPeak, lost] = [rig.peakRss(), await rig.redisPeakBytes(), await rig.lost()];
+
+  // Without a worker: nothing is delivered meanwhile, and then everything waits.
+  for (let round = 0; round < SIZE.rounds; round += 1) {
+    await measureApart(queue, beside);
+  }
+  const result: Measured = {
+    queue,
+    rates,
+    cost: costs[Math.floor(costs.length / 2)] as Cost,
+    latency: { idle: latencyIdle, half_load: latencyHalf },
+    peak_rss_bytes: peakRss,
+    redis_peak_bytes: redisPeak,
+    lost,
+  };
+  tell(result);
+  return result;
+}
+
+async function measureApart(
+  queue: QueueKind,
+  beside: (name: string, work: () => Promise<number>) => Promise<void>,
+): Promise<void> {
+  await using parts = new AsyncDisposableStack();
+  const rig = (await ThroughputRig.start(queue, { worker: 'later' })) as ThroughputRig;
+  parts.defer(() => rig.stop());
+  const merchantId = await rig.addMerchant(1);
+  await rig.ingest(merchantId, SIZE.warmUpSeconds, 1);
+  for (const [name, batch] of [
+    ['ingest alone', 1],
+    [`ingest alone in batches of ${BATCH}`, BATCH],
+  ] as const) {
+    await beside(name, async () => {
+      const { events, seconds } = await rig.ingest(merchantId, SIZE.seconds, batch);
+      return events / seconds;
+    });
+  }
+  await beside('drain alone', () => rig.drain());
+  const lost = await rig.lost();
+  if (lost !== 0) throw new Error(`${lost} deliveries of the backlog were lost or failed`);
+}
+
+/** Beside a load, or with none. */
+async function measureLatency(
+  rig: ThroughputRig,
+  load: { readonly merchantId: string; readonly eventsPerSecond: number } | null,
+  signal: AbortSignal,
+): Promise<Distribution> {
+  await using parts = new AsyncDisposableStack();
+  const arrivals = await Arrivals.listen();
+  parts.defer(() => arrivals.close());
+  const { url, platformKey } = rig.installation;
+  const producer = new Producer(url, platformKey, LATENCY_CONNECTIONS);
+  parts.defer(() => producer.close());
+  const merchantId = await rig.addMerchant(1, arrivals.url);
+  const steady = { producer, arrivals, merchantId, eventsPerSecond: LATENCY_EVENTS_PER_SECOND, signal };
+  await sendSteadily(steady, 1);
+  const seconds = SIZE.latencySeconds;
+  const background = load === null ? null : rig.pass(load.merchantId, { ...load, seconds });
+  // The load's first second makes connections.
+  if (background !== null) await delay(1_000);
+  const receipts = await sendSteadily(steady, seconds - 2);
+  await background;
+  return receiptDistribution(receipts);
+}
+
+/** More workers where the receiver is what is waited for. */
+async function measureScaling(signal: AbortSignal): Promise<object[]> {
+  const measured: object[] = [];
+  for (const workers of SIZE.workers) {
+    signal.throwIfAborted();
+    await using parts = new AsyncDisposableStack();
+    const rig = await ThroughputRig.start('redis', { receiverDelayMs: SLOW_RECEIVER_MS });
+    if (rig === null) return [];
+    parts.defer(() => rig.stop());
+    for (let started = 1; started < workers; started += 1) await rig.installation.startWorker();
+    const merchantId = await rig.addMerchant(FAN_OUT);
+    await rig.pass(merchantId, { seconds: SIZE.warmUpSeconds, deliveriesPerEvent: FAN_OUT });
+    const { deliveriesPerSecond } = await rig.pass(merchantId, {
+      seconds: SIZE.seconds,
+      deliveriesPerEvent: FAN_OUT,
+    });
+    const rate = Math.round(deliveriesPerSecond);
+    console.log(`scaling, receiver takes ${SLOW_RECEIVER_MS} ms: ${workers} workers ${rate} deliveries/s`);
+    measured.push({ workers, deliveries_per_second: rate });
+  }
+  return measured;
+}
+
+/** Of an even number, the lower of the two in the middle. */
+function median(rates: readonly Rate[]): Rate {
+  return rates.toSorted((a, b) => a.ratio - b.ratio)[Math.floor((rates.length - 1) / 2)] as Rate;
+}
+
+function tell({ queue, rates, cost, latency, peak_rss_bytes: rss, redis_peak_bytes: redis }: Measured): void {
+  for (const [name, ofName] of Object.entries(rates)) {
+    const { ratio, per_second: rate, ceiling_per_second: ceiling } = median(ofName);
+    console.log(`${name}${suffix(queue)}: ratio ${ratio.toFixed(2)} (${rate}/s of ${ceiling}/s)`);
+  }
+  console.log(`latency idle${suffix(queue)}: ${describe(latency.idle)}`);
+  console.log(`latency at half load${suffix(queue)}: ${describe(latency.half_load)}`);
+  const cpu = Object.entries(cost.cpu_us_per_event).map(([name, us]) => `${name} ${us}`);
+  console.log(`CPU per event${suffix(queue)}: ${cpu.join(', ')} µs`);
+  const mib = (bytes: number): string => (bytes / 2 ** 20).toFixed(0);
+  console.log(
+    `peak memory${suffix(queue)}: ${Object.entries(rss)
+      .map(([name, bytes]) => `${name} ${mib(bytes)}`)
+      .join(', ')} MiB`,
+  );
+  console.log(`WAL per event${suffix(queue)}: ${cost.wal_bytes_per_event} bytes`);
+  if (redis !== null) console.log(`Redis memory at most: ${mib(redis)} MiB`);
+}
+
+function suffix(queue: QueueKind): string {
+  return queue === 'redis' ? '' : ' on PostgreSQL alone';
+}
+
+function tellTargets(results: readonly Measured[]): void {
+  const ratioOf = (queue: QueueKind, name: string): number | null => {
+    const rates = results.find((result) => result.queue === queue)?.rates[name];
+    return rates === undefined ? null : median(rates).ratio;
+  };
+  const onRedis = results.find(({ queue }) => queue === 'redis');
+  const atLeast = (name: string, value: number | null, target: number): void => {
+    if (value !== null)
+      console.log(`target, ${name} ≥ ${target}: ${value >= target ? 'met' : 'missed'} (${value})`);
+  };
+  const atMost = (name: string, value: number | undefined, target: number): void => {
+    if (value !== undefined)
+      console.log(`target, ${name} ≤ ${target}: ${value <= target ? 'met' : 'missed'} (${value})`);
+  };
+  atLeast('end to end', ratioOf('redis', 'end to end'), TARGET.end_to_end);
+  atLeast('drain alone', ratioOf('redis', 'drain alone'), TARGET.drain);
+  atLeast(
+    'ingest in batches',
+    ratioOf('redis', `ingest alone in batches of ${BATCH}`),
+    TARGET.ingest_batches,
+  );
+  atLeast('end to end on PostgreSQL alone', ratioOf('postgres', 'end to end'), TARGET.end_to_end_on_postgres);
+  atMost('idle latency p50 in ms', onRedis?.latency.idle.p50_ms, TARGET.idle_p50_ms);
+  atMost('idle latency p99 in ms', onRedis?.latency.idle.p99_ms, TARGET.idle_p99_ms);
+  const rss = onRedis?.peak_rss_bytes['worker'];
+  atMost(
+    'worker memory in MiB',
+    rss === undefined ? undefined : Math.round(rss / 2 ** 20),
+    TARGET.worker_rss_mib,
+  );
+}
