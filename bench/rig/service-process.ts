@@ -8,6 +8,8 @@ const READY_TIMEOUT_MS = 30_000;
 /** What a process may take to stop, with all that is in flight settled, and some more. */
 const STOP_TIMEOUT_MS = 20_000;
 const POLL_MS = 50;
+/** Where the processes leave CPU profiles when they stop; none are made without it. */
+const PROFILES = process.env['POSTHORN_BENCH_PROFILES'] || undefined;
 /** The last of what a process wrote, for the message when it fails. */
 const OUTPUT_CHARACTERS_MAX = 4_000;
 
@@ -26,7 +28,8 @@ export async function startService(
   program: string,
   environment: Readonly<Record<string, string>> & { readonly PORT: string },
 ): Promise<ServiceProcess> {
-  const child = spawn(process.execPath, ['--enable-source-maps', join(DIST, program)], {
+  const profiling = PROFILES === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${PROFILES}`];
+  const child = spawn(process.execPath, [...profiling, '--enable-source-maps', join(DIST, program)], {
     // Nothing of the caller's settings reaches it.
     env: { PATH: process.env['PATH'], ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,6 +1,7 @@
 import { PrismaPg } from '@prisma/adapter-pg';
 import { ConnectionPool } from './connection-pool.js';
 import { PrismaClient } from './generated/client.js';
+import { StatementNames } from './statement-names.js';
 
 /**
  * A client of the database with a pool of its own.
@@ -19,7 +20,10 @@ export function connectDatabase(databaseUrl: string, connectionsMax: number): Da
     query_timeout: ANSWER_TIMEOUT_MS,
     application_name: 'posthorn',
   });
-  return new PrismaClient({ adapter: new PrismaPg(pool, { disposeExternalPool: true }) });
+  const names = new StatementNames();
+  return new PrismaClient({
+    adapter: new PrismaPg(pool, { disposeExternalPool: true, statementNameGenerator: names.of }),
+  });
 }
 
 /** Everything but pipeline statements goes through its models; pipeline statements through `$queryRaw`. */

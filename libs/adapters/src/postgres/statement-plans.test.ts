@@ -1,6 +1,6 @@
 // Observed: the plans of the statements that the pipeline itself sends, as PostgreSQL's auto_explain tells them, with
 // partitions for nine days in place. Not asserted: costs and times.
-import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { PrismaPg } from '@prisma/adapter-pg';
 import pg from 'pg';
 import type { AttemptRecord } from '#pipeline/delivery-store.js';
@@ -17,22 +17,15 @@ const LOG_TABLES = ['events', 'deliveries', 'attempts'];
 let db: TestDatabase;
 let rig: PipelineRig;
 let explained: PrismaClient;
-const plans: string[] = [];
 
 beforeAll(async () => {
   db = await createTestDatabase();
   rig = await startPipelineRig({ databaseUrl: db.databaseUrl });
-  const pool = new pg.Pool({
-    connectionString: db.databaseUrl,
-    options:
-      '-c session_preload_libraries=auto_explain -c auto_explain.log_min_duration=0 -c auto_explain.log_level=notice',
-  });
-  pool.on('connect', (client) => client.on('notice', ({ message }) => plans.push(message ?? '')));
-  explained = new PrismaClient({ adapter: new PrismaPg(pool, { disposeExternalPool: true }) });
 }, 60_000);
 
+afterEach(() => explained.$disconnect());
+
 afterAll(async () => {
-  await explained.$disconnect();
   await rig.close();
   await db.drop();
 });
@@ -58,42 +51,62 @@ function partitionsRead(plan: string, table: string): number {
   return new Set([...scans].map(([, name]) => name)).size;
 }
 
-test('statements on many ids read at most two partitions of each log table', async () => {
-  const merchantId = await rig.merchant();
-  await rig.endpoint(merchantId, 'http://127.0.0.1:9/', { maxInFlight: 300 });
-  rig.queue.mode = 'lose';
-  await rig.send(...Array.from({ length: 300 }, () => rig.draft(merchantId)));
-  await rig.database.$executeRawUnsafe('ANALYZE');
-  const open = await rig.database.$queryRaw<{ deliveryId: string; eventId: string }[]>`
-    SELECT delivery_id AS "deliveryId", event_id AS "eventId" FROM open_deliveries`;
+/** A client whose plans are told. `mode` is how PostgreSQL plans what is prepared: for each call, or once for all. */
+function explain(mode: string, plans: string[]): PrismaClient {
+  const pool = new pg.Pool({
+    connectionString: db.databaseUrl,
+    options:
+      '-c session_preload_libraries=auto_explain -c auto_explain.log_min_duration=0' +
+      ` -c auto_explain.log_analyze=on -c auto_explain.log_level=notice -c plan_cache_mode=${mode}`,
+  });
+  pool.on('connect', (client) => client.on('notice', ({ message }) => plans.push(message ?? '')));
+  return new PrismaClient({ adapter: new PrismaPg(pool, { disposeExternalPool: true }) });
+}
 
-  const claimed = await claimDeliveries(
-    explained,
-    'fast',
-    open.map(({ deliveryId }) => ({ deliveryId, leaseToken: rig.ids.uuid(), attemptId: rig.ids.uuid() })),
-    { perEndpoint: 300, endpoints: [], perMerchant: 300, merchants: [] },
-  );
-  expect(claimed).toHaveLength(300);
-  const settled = await settleDeliveries(
-    explained,
-    claimed.slice(0, 200).map((claim) => ({ claim, attempt: ATTEMPT, step: { kind: 'succeeded' as const } })),
-  );
-  expect(settled).toEqual(settled.map(() => ({ kind: 'final' })));
-  const leaseTokens = claimed.slice(200).map(({ leaseToken }) => leaseToken);
-  expect(await reconcileLeases(explained, { deliveriesMax: 100, leaseTokens })).toBe(100);
-  expect(
-    await findEvents(
+test.each(['force_custom_plan', 'force_generic_plan'])(
+  'statements on many ids read at most two partitions of each log table: %s',
+  async (mode) => {
+    const plans: string[] = [];
+    explained = explain(mode, plans);
+    const merchantId = await rig.merchant();
+    await rig.endpoint(merchantId, 'http://127.0.0.1:9/', { maxInFlight: 300 });
+    rig.queue.mode = 'lose';
+    await rig.send(...Array.from({ length: 300 }, () => rig.draft(merchantId)));
+    await rig.database.$executeRawUnsafe('ANALYZE');
+    const open = await rig.database.$queryRaw<{ deliveryId: string; eventId: string }[]>`
+    SELECT delivery_id AS "deliveryId", event_id AS "eventId" FROM open_deliveries
+    WHERE merchant_id = ${merchantId}::uuid`;
+
+    const claimed = await claimDeliveries(
       explained,
-      open.map(({ eventId }) => eventId),
-    ),
-  ).toHaveLength(300);
+      'fast',
+      open.map(({ deliveryId }) => ({ deliveryId, leaseToken: rig.ids.uuid(), attemptId: rig.ids.uuid() })),
+      { perEndpoint: 300, endpoints: [], perMerchant: 300, merchants: [] },
+    );
+    expect(claimed).toHaveLength(300);
+    const settled = await settleDeliveries(
+      explained,
+      claimed
+        .slice(0, 200)
+        .map((claim) => ({ claim, attempt: ATTEMPT, step: { kind: 'succeeded' as const } })),
+    );
+    expect(settled).toEqual(settled.map(() => ({ kind: 'final' })));
+    const leaseTokens = claimed.slice(200).map(({ leaseToken }) => leaseToken);
+    expect(await reconcileLeases(explained, { deliveriesMax: 100, leaseTokens })).toBe(100);
+    expect(
+      await findEvents(
+        explained,
+        open.map(({ eventId }) => eventId),
+      ),
+    ).toHaveLength(300);
 
-  const ofLogs = plans.filter((plan) => LOG_TABLES.some((table) => partitionsRead(plan, table) > 0));
-  // Claim and find read events; settle and reconcile update deliveries.
-  expect(ofLogs.length).toBeGreaterThanOrEqual(4);
-  const read = ofLogs.map((plan) => LOG_TABLES.map((table) => partitionsRead(plan, table)));
-  for (const [index, counts] of read.entries()) {
-    if (Math.max(...counts) > 2)
-      throw new Error(`a statement reads ${counts.join(', ')} partitions:\n${ofLogs[index]}`);
-  }
-});
+    const ofLogs = plans.filter((plan) => LOG_TABLES.some((table) => partitionsRead(plan, table) > 0));
+    // Claim and find read events; settle and reconcile update deliveries.
+    expect(ofLogs.length).toBeGreaterThanOrEqual(4);
+    const read = ofLogs.map((plan) => LOG_TABLES.map((table) => partitionsRead(plan, table)));
+    for (const [index, counts] of read.entries()) {
+      if (Math.max(...counts) > 2)
+        throw new Error(`a statement reads ${counts.join(', ')} partitions:\n${ofLogs[index]}`);
+    }
+  },
+);
