@@ -65,16 +65,15 @@ export class ChildProgram<C extends Calls> {
 }
 
 /** The program's end of it. */
-export function answerCalls<C extends Calls>(calls: C): C {
+export function answerCalls(calls: Calls): void {
   process.on('message', (message) => {
     const { id, name, argument } = message as Call;
     const reply = (answer: Reply) => process.send?.(answer);
     // A call that throws at once is answered like one that fails later.
-    void (async () => calls[name]?.(argument as never))().then(
+    void new Promise((resolve) => resolve(calls[name]?.(argument as never))).then(
       (result) => reply({ id, result }),
       (error: unknown) => reply({ id, error: String(error) }),
     );
   });
   process.on('disconnect', () => process.exit());
-  return calls;
 }

@@ -9,7 +9,7 @@ const READY_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 20_000;
 const POLL_MS = 50;
 /** Where the processes leave CPU profiles when they stop; none are made without it. */
-const PROFILES = process.env['POSTHORN_BENCH_PROFILES'] || undefined;
+const PROFILES = process.env['POSTHORN_BENCH_PROFILES'];
 /** The last of what a process wrote, for the message when it fails. */
 const OUTPUT_CHARACTERS_MAX = 4_000;
 

@@ -29,7 +29,7 @@ export interface Posted {
 let received = 0;
 
 /** The platform's backend, at full speed: over 64 connections, each posts again when it has its 202. */
-const calls = answerCalls({
+const calls = {
   /** Tells a run under way how many deliveries have arrived since it began. */
   arrived: (count: number): void => {
     received = count;
@@ -67,5 +67,6 @@ const calls = answerCalls({
       await pool.destroy();
     }
   },
-});
+};
 export type LoadCalls = typeof calls;
+answerCalls(calls);

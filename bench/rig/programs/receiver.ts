@@ -6,7 +6,7 @@ import { answerCalls } from '../child-program.js';
 let received = 0;
 
 /** A receiver that counts, and answers 200 at once or after a while. */
-const calls = answerCalls({
+const calls = {
   async listen({ delayMs }: { readonly delayMs: number }): Promise<string> {
     const server = createServer((request, response) => {
       request.resume();
@@ -22,8 +22,9 @@ const calls = answerCalls({
     return `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
   },
   received: (_: null) => received,
-});
+};
 export type ReceiverCalls = typeof calls;
+answerCalls(calls);
 
 /** Longer than any pause between two measures, so that none of them pays for the connections of the one before. */
 const KEEP_ALIVE_MS = 60_000;
