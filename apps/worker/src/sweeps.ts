@@ -31,8 +31,8 @@ export class Sweeps implements OnApplicationBootstrap {
     });
     this.repeaters = [
       this.repeater('due deliveries', SWEEP_MS, async () => {
-        const { isMoreToCome } = await engine.dispatcher.sweep(engine.inFlight.roomsAhead());
-        return { pauseMs: isMoreToCome ? BUSY_SWEEP_MS : SWEEP_MS };
+        const { deliveries, isMoreToCome } = await engine.dispatcher.sweep(engine.inFlight.roomsAhead());
+        return { pauseMs: deliveries > 0 ? DRAIN_SWEEP_MS : isMoreToCome ? BUSY_SWEEP_MS : SWEEP_MS };
       }),
       this.repeater('slow endpoints', SLOW_LOOK_MS, () => engine.store.markSlow(engine.inFlight.moveSlow())),
       this.repeater('counts of what is in flight', REPAIR_MS, () => engine.store.repairInFlight()),
@@ -80,8 +80,10 @@ export class Sweeps implements OnApplicationBootstrap {
 
 /** A lost hint, a delayed delivery or an ended lease is noticed within about this. */
 const SWEEP_MS = 1_000;
-/** The pause between two sweeps while there is more due than the queue, or an endpoint, has room for. */
+/** The pause between two sweeps while an endpoint's room or rate is what keeps deliveries back. */
 const BUSY_SWEEP_MS = 100;
+/** While a sweep finds something, the next follows soon: what one marks of one endpoint is sent in some tens of milliseconds. */
+const DRAIN_SWEEP_MS = 20;
 /** An attempt is noticed as slow this long after its first second at the latest. */
 const SLOW_LOOK_MS = 250;
 /** A worker that was killed leaves its leases counted until they end; this is soon enough after that. */

@@ -165,7 +165,7 @@ function hint(lane: Lane, deliveryIds: readonly string[], hintNumber: number, de
 /** Waits up to this go to the queue as delayed hints; longer ones are found by the sweep, which is late by a second at most. */
 export const DELAYED_HINT_MS_MAX = 60_000;
 /**
- * A sweep marks in one short transaction; what it leaves is taken by the next, a tenth of a second later. Suspects go one
+ * A sweep marks in one short transaction; what it leaves is taken by the next, soon after. Suspects go one
  * at a time.
  */
 const SWEEP_MAX_OF_LANE: Readonly<Record<Lane, number>> = { fast: 1_000, slow: 500, suspect: 1 };
