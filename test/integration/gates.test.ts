@@ -3,10 +3,11 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { findAlarming } from '#adapters/postgres/find-alarming.js';
 import { BREAKER } from '#domain/breaker.js';
-import type { AttemptRecord, Claimed, ClaimRooms, SettlementStep } from '#pipeline/delivery-store.js';
+import type { AttemptRecord, Claimed, SettlementStep } from '#pipeline/delivery-store.js';
 import type { Lane } from '#pipeline/hint-queue.js';
 import { type PipelineRig, startPipelineRig } from '#testkit/pipeline-rig.js';
 import { createTestDatabase, type TestDatabase } from '#testkit/postgres.js';
+import type { Rooms } from '#pipeline/rooms.js';
 
 let db: TestDatabase;
 let rig: PipelineRig;
@@ -22,7 +23,7 @@ afterAll(async () => {
   await db.drop();
 });
 
-const WIDE: ClaimRooms = { perEndpoint: 1_000, endpoints: [], perMerchant: 1_000, merchants: [] };
+const WIDE: Rooms = { perEndpoint: 1_000, endpoints: [], perMerchant: 1_000, merchants: [] };
 
 interface Gate {
   readonly in_flight: number;
@@ -53,7 +54,7 @@ async function backlog(
 
 function claim(
   ids: readonly string[],
-  rooms: ClaimRooms = WIDE,
+  rooms: Rooms = WIDE,
   lane: Lane = 'fast',
 ): Promise<readonly Claimed[]> {
   return rig.store.claim(
@@ -148,7 +149,7 @@ test('what a claim refuses is found by the next sweep', async () => {
   const claimed = await claim(ids);
   expect(claimed).toHaveLength(2);
   await settle(claimed, {}, { kind: 'succeeded' });
-  const due = await rig.store.takeDue('fast', { deliveriesMax: 1_000, perEndpointMax: 1_000 });
+  const due = await rig.store.takeDue('fast', { deliveriesMax: 1_000, perEndpointMax: 1_000, rooms: WIDE });
   expect(due.filter((delivery) => delivery.endpointId === endpointId)).toHaveLength(2);
 });
 
@@ -157,7 +158,7 @@ test('a paused endpoint is neither swept nor claimed; on resume the oldest go fi
   await rig.database
     .$executeRaw`UPDATE endpoint_gates SET status = 'paused' WHERE endpoint_id = ${endpointId}::uuid`;
   expect(await claim(ids)).toEqual([]);
-  const swept = () => rig.store.takeDue('fast', { deliveriesMax: 1_000, perEndpointMax: 3 });
+  const swept = () => rig.store.takeDue('fast', { deliveriesMax: 1_000, perEndpointMax: 3, rooms: WIDE });
   expect((await swept()).filter((delivery) => delivery.endpointId === endpointId)).toEqual([]);
   await rig.database
     .$executeRaw`UPDATE endpoint_gates SET status = 'enabled' WHERE endpoint_id = ${endpointId}::uuid`;
@@ -170,7 +171,7 @@ test('a slow attempt moves its endpoint to the slow lane, and quick ones move it
   await settle(await claim(ids.slice(0, 1)), { durationMs: 1_500 }, { kind: 'succeeded' });
   expect(await gateOf(endpointId)).toMatchObject({ lane: 'slow' });
   expect(await claim(ids)).toEqual([]);
-  const due = await rig.store.takeDue('slow', { deliveriesMax: 1_000, perEndpointMax: 1_000 });
+  const due = await rig.store.takeDue('slow', { deliveriesMax: 1_000, perEndpointMax: 1_000, rooms: WIDE });
   expect(due.map(({ lane }) => lane)).toEqual(due.map(() => 'slow'));
   const slow = await claim(ids, WIDE, 'slow');
   expect(slow).toHaveLength(5);
@@ -253,21 +254,31 @@ test('a delivery that outlived two workers is a suspect: alone, and one at a tim
     });
   }
   expect(await claim(ids)).toEqual([]);
-  const [suspect, ...others] = await rig.store.takeDue('suspect', { deliveriesMax: 10, perEndpointMax: 10 });
+  const [suspect, ...others] = await rig.store.takeDue('suspect', {
+    deliveriesMax: 10,
+    perEndpointMax: 10,
+    rooms: WIDE,
+  });
   expect(others).toEqual([]);
-  expect(await rig.store.takeDue('suspect', { deliveriesMax: 10, perEndpointMax: 10 })).toEqual([]);
+  expect(await rig.store.takeDue('suspect', { deliveriesMax: 10, perEndpointMax: 10, rooms: WIDE })).toEqual(
+    [],
+  );
   const leased = await claim([suspect?.deliveryId ?? ''], WIDE, 'suspect');
   expect(leased).toHaveLength(1);
-  expect(await rig.store.takeDue('suspect', { deliveriesMax: 10, perEndpointMax: 10 })).toEqual([]);
+  expect(await rig.store.takeDue('suspect', { deliveriesMax: 10, perEndpointMax: 10, rooms: WIDE })).toEqual(
+    [],
+  );
   await settle(leased, {}, { kind: 'succeeded' });
-  expect(await rig.store.takeDue('suspect', { deliveriesMax: 10, perEndpointMax: 10 })).toHaveLength(1);
+  expect(
+    await rig.store.takeDue('suspect', { deliveriesMax: 10, perEndpointMax: 10, rooms: WIDE }),
+  ).toHaveLength(1);
 });
 
 test('a sweep shares between endpoints: a backlog of one does not keep the others waiting', async () => {
   const large = await backlog(300, { maxInFlight: 1_000 });
   const small = await Promise.all(Array.from({ length: 5 }, () => backlog(2)));
   await rig.database.$executeRaw`UPDATE open_deliveries SET hinted_until = now() WHERE lease_until IS NULL`;
-  const due = await rig.store.takeDue('fast', { deliveriesMax: 100, perEndpointMax: 50 });
+  const due = await rig.store.takeDue('fast', { deliveriesMax: 100, perEndpointMax: 50, rooms: WIDE });
   const count = (endpointId: string) => due.filter((delivery) => delivery.endpointId === endpointId).length;
   for (const { endpointId } of small) expect(count(endpointId)).toBe(2);
   expect(count(large.endpointId)).toBeLessThanOrEqual(50);

@@ -132,10 +132,10 @@ test('lost hints are found by the sweep, and a hint that comes a hundred times s
   await rig.send(rig.draft(merchantId));
   rig.queue.mode = 'deliver';
   await rig.dispatcher.drained();
-  expect(await rig.dispatcher.sweep()).toMatchObject({ deliveries: 0 });
+  expect(await rig.dispatcher.sweep(rig.inFlight.roomsAhead())).toMatchObject({ deliveries: 0 });
   await rig.database.$executeRaw`
     UPDATE open_deliveries SET hinted_until = now() WHERE endpoint_id = ${endpointId}::uuid`;
-  expect(await rig.dispatcher.sweep()).toMatchObject({ deliveries: 1 });
+  expect(await rig.dispatcher.sweep(rig.inFlight.roomsAhead())).toMatchObject({ deliveries: 1 });
   const deliveryId = rig.queue.added.at(-1)?.deliveryIds[0] ?? '';
   await Promise.all(Array.from({ length: 100 }, () => rig.deliverer.deliverAll('fast', [deliveryId])));
   await eventually(async () => expect((await deliveriesOf(endpointId))[0]?.status).toBe('succeeded'));
@@ -151,7 +151,9 @@ test('a queue that is away costs nothing but a moment', async () => {
   rig.queue.mode = 'deliver';
   expect(rig.hintErrors).toHaveLength(1);
   // For a moment nobody tries; then a sweep does what the hint was to do.
-  await eventually(async () => expect(await rig.dispatcher.sweep()).toMatchObject({ deliveries: 1 }));
+  await eventually(async () =>
+    expect(await rig.dispatcher.sweep(rig.inFlight.roomsAhead())).toMatchObject({ deliveries: 1 }),
+  );
   await eventually(async () => expect((await deliveriesOf(endpointId))[0]?.status).toBe('succeeded'));
 });
 

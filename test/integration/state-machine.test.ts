@@ -9,16 +9,11 @@ import fc from 'fast-check';
 import { cancelDelivery, cancelForClosedEndpoints } from '#adapters/postgres/cancel-deliveries.js';
 import { EndpointRepository } from '#adapters/postgres/endpoints.js';
 import { retryDelivery } from '#adapters/postgres/retry-delivery.js';
-import type {
-  AttemptRecord,
-  Claimed,
-  ClaimRooms,
-  Settlement,
-  SettlementStep,
-} from '#pipeline/delivery-store.js';
+import type { AttemptRecord, Claimed, Settlement, SettlementStep } from '#pipeline/delivery-store.js';
 import { HINT_TTL_MS, LANES, type Lane } from '#pipeline/hint-queue.js';
 import { type PipelineRig, startPipelineRig } from '#testkit/pipeline-rig.js';
 import { createTestDatabase, type TestDatabase } from '#testkit/postgres.js';
+import type { Rooms } from '#pipeline/rooms.js';
 
 const RUNS = 100;
 /** With one to three commands each, about 25. */
@@ -157,7 +152,7 @@ async function newWorld(): Promise<World> {
   return new World(merchantId, endpointIds);
 }
 
-const WIDE: ClaimRooms = { perEndpoint: 100, endpoints: [], perMerchant: 100, merchants: [] };
+const WIDE: Rooms = { perEndpoint: 100, endpoints: [], perMerchant: 100, merchants: [] };
 
 async function run(world: World, command: Command): Promise<void> {
   switch (command.do) {
@@ -165,7 +160,7 @@ async function run(world: World, command: Command): Promise<void> {
       await rig.send(rig.draft(world.merchantId));
       return;
     case 'sweep':
-      await rig.store.takeDue(command.lane, { deliveriesMax: 10, perEndpointMax: 3 });
+      await rig.store.takeDue(command.lane, { deliveriesMax: 10, perEndpointMax: 3, rooms: WIDE });
       return;
     case 'claim': {
       const start = command.of % Math.max(1, world.deliveryIds.length);
@@ -358,7 +353,7 @@ async function drain(world: World): Promise<void> {
   let left = await openCount();
   for (let round = 0; left > 0 && round < DRAIN_ROUNDS_MAX; round++) {
     for (const lane of LANES) {
-      const due = await rig.store.takeDue(lane, { deliveriesMax: 100, perEndpointMax: 100 });
+      const due = await rig.store.takeDue(lane, { deliveriesMax: 100, perEndpointMax: 100, rooms: WIDE });
       await claim(
         world,
         lane,

@@ -31,7 +31,7 @@ export class Sweeps implements OnApplicationBootstrap {
     });
     this.repeaters = [
       this.repeater('due deliveries', SWEEP_MS, async () => {
-        const { isMoreToCome } = await engine.dispatcher.sweep();
+        const { isMoreToCome } = await engine.dispatcher.sweep(engine.inFlight.roomsAhead());
         return { pauseMs: isMoreToCome ? BUSY_SWEEP_MS : SWEEP_MS };
       }),
       this.repeater('slow endpoints', SLOW_LOOK_MS, () => engine.store.markSlow(engine.inFlight.moveSlow())),

@@ -279,7 +279,7 @@ function planBatch(
       for (const endpoint of endpoints) {
         const hasPayloadConflict = payloadConflict(endpoint.payloadFormat, draft.type, draft.dataKeys);
         const delayMs = Math.max(0, (draft.deliverAt?.ms ?? 0) - acceptedAtMs);
-        const isHinted = !hasPayloadConflict && dispatcher.willHint(endpoint.id, delayMs);
+        const isHinted = !hasPayloadConflict && dispatcher.willHint(endpoint.id, draft.merchantId, delayMs);
         // A delivery's id carries its event's millisecond, so that a filter by event is a range of ids.
         const deliveryId = ids.uuidAt(acceptedAtMs);
         deliveries.push({

@@ -2,22 +2,24 @@ import { randomUUID } from 'node:crypto';
 import type { IdMaker } from '#domain/ids.js';
 import type { Claimed, ClaimRequest, DeliveryStore } from './delivery-store.js';
 import type { Lane } from './hint-queue.js';
-import type { InFlight } from './in-flight.js';
+import type { InFlight, InFlightAttempt } from './in-flight.js';
 import { MicroBatch } from './micro-batch.js';
 
-/** A claim, and when the statement that made it began on this process's monotonic clock. */
-export interface TimedClaim extends Claimed {
+/** A claim as this worker has it in hand. */
+export interface HeldClaim extends Claimed {
+  /** When the statement that made it began, on this process's monotonic clock. */
   readonly claimStartedMs: number;
+  readonly inHand: InFlightAttempt;
 }
 
 /** Makes one statement of the claims of a lane's hints that arrive together. */
 export class Claimer {
-  private readonly batches: MicroBatch<string, TimedClaim | null>;
+  private readonly batches: MicroBatch<string, HeldClaim | null>;
 
   constructor(
     private readonly store: Pick<DeliveryStore, 'claim'>,
     private readonly ids: IdMaker,
-    private readonly inFlight: Pick<InFlight, 'rooms'>,
+    private readonly inFlight: Pick<InFlight, 'rooms' | 'begin'>,
     private readonly lane: Lane,
     private readonly monotonicMs: () => number,
   ) {
@@ -29,11 +31,11 @@ export class Claimer {
   }
 
   /** Leases a delivery, or resolves with null when there is nothing to do for it now: its hint can be dropped. */
-  claim(deliveryId: string): Promise<TimedClaim | null> {
+  claim(deliveryId: string): Promise<HeldClaim | null> {
     return this.batches.add(deliveryId);
   }
 
-  private async claimAll(deliveryIds: readonly string[]): Promise<(TimedClaim | null)[]> {
+  private async claimAll(deliveryIds: readonly string[]): Promise<(HeldClaim | null)[]> {
     const claimStartedMs = this.monotonicMs();
     const wanted = new Map<string, ClaimRequest>();
     for (const deliveryId of deliveryIds) {
@@ -41,9 +43,10 @@ export class Claimer {
       wanted.set(deliveryId, { deliveryId, leaseToken: randomUUID(), attemptId: this.ids.uuid() });
     }
     const rooms = this.inFlight.rooms(this.lane);
-    const claims = new Map<string, TimedClaim>();
+    const claims = new Map<string, HeldClaim>();
     for (const claimed of await this.store.claim(this.lane, [...wanted.values()], rooms)) {
-      claims.set(claimed.deliveryId, { ...claimed, claimStartedMs });
+      const inHand = this.inFlight.begin(claimed, this.lane);
+      claims.set(claimed.deliveryId, { ...claimed, claimStartedMs, inHand });
     }
     return deliveryIds.map((deliveryId) => {
       const claim = claims.get(deliveryId) ?? null;
@@ -56,5 +59,5 @@ export class Claimer {
 
 /** Eight full hints: more rows gain nothing and make everyone wait for the slowest. */
 const CLAIMS_PER_STATEMENT_MAX = 256;
-/** Two, as for commits: one in PostgreSQL, one being prepared. */
-const CLAIMS_AT_ONCE_MAX = 2;
+/** Claims that run at once would each be given the same room, and between them take it twice. */
+const CLAIMS_AT_ONCE_MAX = 1;

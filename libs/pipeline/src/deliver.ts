@@ -1,11 +1,11 @@
 import { type Outcome, classifyResponse, decideNextStep } from '#domain/attempt-outcome.js';
 import { parseRetryAfter } from '#domain/retry-schedule.js';
-import type { Claimer, TimedClaim } from './claim.js';
+import type { Claimer, HeldClaim } from './claim.js';
 import type { ReachFailpoint } from './failpoints.js';
 import type { AttemptRecord, Claimed, SettlementStep, Target } from './delivery-store.js';
 import { LEASE_GRACE_MS } from './delivery-store.js';
 import type { Lane } from './hint-queue.js';
-import type { InFlight, InFlightAttempt } from './in-flight.js';
+import type { InFlight } from './in-flight.js';
 import type { Releaser, Settler } from './settle.js';
 import type { Sender, SendResult } from './sender.js';
 import { type Brand, signRequest, type SignedRequest } from './sign.js';
@@ -93,9 +93,8 @@ export class Deliverer {
   private async deliver(lane: Lane, deliveryId: string): Promise<DeliverOutcome> {
     const claim = await this.claim(lane, deliveryId);
     if (claim === null) return { kind: 'dropped' };
-    const inHand = this.parts.inFlight.begin(claim, lane);
     try {
-      const sent = await this.sendClaimed(claim, inHand);
+      const sent = await this.sendClaimed(claim);
       if (sent.kind !== 'sent') return sent;
 
       this.parts.reach?.('after-response');
@@ -103,13 +102,13 @@ export class Deliverer {
       await this.parts.settler.settle({ claim, attempt, step: this.nextStep(claim, target, attempt) });
       return { kind: 'attempted', outcome: attempt.outcome, durationMs: attempt.durationMs };
     } finally {
-      this.parts.inFlight.end(inHand);
+      this.parts.inFlight.end(claim.inHand);
     }
   }
 
   /** Null, and the slot free again, when there is nothing to do for this delivery now. */
-  private async claim(lane: Lane, deliveryId: string): Promise<TimedClaim | null> {
-    let claim: TimedClaim | null = null;
+  private async claim(lane: Lane, deliveryId: string): Promise<HeldClaim | null> {
+    let claim: HeldClaim | null = null;
     try {
       claim = await this.parts.claimers[lane].claim(deliveryId);
     } finally {
@@ -120,8 +119,7 @@ export class Deliverer {
 
   /** What has to be so before a request begins is looked at here; what is not so gives the claim back. */
   private async sendClaimed(
-    claim: TimedClaim,
-    inHand: InFlightAttempt,
+    claim: HeldClaim,
   ): Promise<
     { readonly kind: 'sent'; readonly target: Target; readonly attempt: AttemptRecord } | DeliverOutcome
   > {
@@ -131,9 +129,9 @@ export class Deliverer {
       this.parts.reach?.('before-send');
       const startedAtMs = this.parts.nowMs();
       const request = signRequest(claim, target, this.parts.brand, Math.floor(startedAtMs / 1_000));
-      this.parts.inFlight.sent(inHand);
+      this.parts.inFlight.sent(claim.inHand);
       const result = await this.send(claim, target, request);
-      this.parts.inFlight.answered(inHand);
+      this.parts.inFlight.answered(claim.inHand);
       if (result.kind === 'abandoned') return result;
       return { kind: 'sent', target, attempt: attemptRecord(result, target, request, startedAtMs) };
     } catch (error) {
@@ -144,7 +142,7 @@ export class Deliverer {
   }
 
   /** A request begins only while its whole deadline still ends well within the lease. */
-  private mayStillSend(claim: TimedClaim): boolean {
+  private mayStillSend(claim: HeldClaim): boolean {
     if (this.isStopping) return false;
     return this.parts.monotonicMs() - claim.claimStartedMs <= SEND_DELAY_MS_MAX;
   }
@@ -194,7 +192,7 @@ export class Deliverer {
   }
 }
 
-function hasData(claim: TimedClaim): claim is TimedClaim & { event: { data: Uint8Array } } {
+function hasData(claim: HeldClaim): claim is HeldClaim & { event: { data: Uint8Array } } {
   return claim.event.data !== null;
 }
 

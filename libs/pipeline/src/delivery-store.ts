@@ -3,6 +3,7 @@ import type { PayloadFormat } from '#domain/payload-format.js';
 import type { SignatureSpec } from '#domain/signature.js';
 import type { DueDelivery } from './dispatch.js';
 import type { Lane } from './hint-queue.js';
+import type { Rooms } from './rooms.js';
 
 /** What a worker needs of the database to carry deliveries from a hint to the log. */
 export interface DeliveryStore {
@@ -10,7 +11,7 @@ export interface DeliveryStore {
    * Leases what is due, unleased and may be sent within the rooms; whatever is not is left out of the answer, and left to
    * the sweep.
    */
-  claim(lane: Lane, wanted: readonly ClaimRequest[], rooms: ClaimRooms): Promise<readonly Claimed[]>;
+  claim(lane: Lane, wanted: readonly ClaimRequest[], rooms: Rooms): Promise<readonly Claimed[]>;
   /** Gives back claims that were never sent, as if they had not been made. */
   release(claims: readonly Pick<Claimed, 'deliveryId' | 'leaseToken'>[]): Promise<void>;
   /** Writes attempts and what follows from them; the answers stand in the order of the settlements. */
@@ -29,16 +30,6 @@ export interface DeliveryStore {
   repairInFlight(): Promise<void>;
   /** Endpoints as they are now, by id; deleted ones are absent. */
   loadTargets(endpointIds: readonly string[]): Promise<ReadonlyMap<string, Target>>;
-}
-
-/** How many more of each endpoint and merchant one worker takes in one claim. */
-export interface ClaimRooms {
-  /** Of endpoints that are not listed. */
-  readonly perEndpoint: number;
-  readonly endpoints: readonly { readonly id: string; readonly room: number }[];
-  /** Of merchants that are not listed. */
-  readonly perMerchant: number;
-  readonly merchants: readonly { readonly id: string; readonly room: number }[];
 }
 
 export interface ClaimRequest {

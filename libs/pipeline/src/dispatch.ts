@@ -1,6 +1,7 @@
 import type { OpenDelivery } from './accept-store.js';
 import type { HintBudget } from './hint-budget.js';
 import { HINT_DELIVERIES_MAX, LANES, type Hint, type HintQueue, type Lane } from './hint-queue.js';
+import type { Rooms } from './rooms.js';
 
 /** What dispatch needs of the database. */
 export interface DispatchStore {
@@ -22,6 +23,8 @@ export interface DispatchStore {
 export interface TakeLimits {
   readonly deliveriesMax: number;
   readonly perEndpointMax: number;
+  /** What the worker that asks could take itself: others ask for themselves. */
+  readonly rooms: Rooms;
 }
 
 export interface DueDelivery {
@@ -62,10 +65,10 @@ export class Dispatcher {
 
   /**
    * Whether a delivery that is about to be committed will be hinted, after the commit, by {@link committed}. False: it is
-   * to be left to the sweep, because the queue is full, away, or has enough of this endpoint.
+   * to be left to the sweep, because the queue is full, away, or has enough of this endpoint or merchant.
    */
-  willHint(endpointId: string, delayMs: number): boolean {
-    return delayMs <= DELAYED_HINT_MS_MAX && this.budgets.fast.take(endpointId);
+  willHint(endpointId: string, merchantId: string, delayMs: number): boolean {
+    return delayMs <= DELAYED_HINT_MS_MAX && this.budgets.fast.take(endpointId, merchantId);
   }
 
   /** Hints what accept has just committed. Returns at once: no answer waits for the queue. */
@@ -88,9 +91,9 @@ export class Dispatcher {
     );
   }
 
-  /** One sweep over all lanes of what is due. */
-  async sweep(): Promise<Swept> {
-    const hinted = await Promise.all(LANES.map((lane) => this.sweepLane(lane)));
+  /** One sweep over all lanes of what is due and there are rooms for. */
+  async sweep(rooms: Readonly<Record<Lane, Rooms>>): Promise<Swept> {
+    const hinted = await Promise.all(LANES.map((lane) => this.sweepLane(lane, rooms[lane])));
     const deliveries = hinted.reduce((sum, ofLane) => sum + ofLane, 0);
     return { deliveries, isMoreToCome: deliveries > 0 || (await this.store.isAnyHeldBack()) };
   }
@@ -100,13 +103,13 @@ export class Dispatcher {
     while (this.inFlight.size > 0) await Promise.all(this.inFlight);
   }
 
-  private async sweepLane(lane: Lane): Promise<number> {
+  private async sweepLane(lane: Lane, rooms: Rooms): Promise<number> {
     const budget = this.budgets[lane];
     const deliveriesMax = Math.min(await budget.available(), SWEEP_MAX_OF_LANE[lane]);
     if (deliveriesMax === 0) return 0;
     const share = Math.ceil(deliveriesMax / this.endpointsSeen[lane]);
     const perEndpointMax = Math.max(1, Math.min(share, budget.perEndpointMax));
-    const due = await this.store.takeDue(lane, { deliveriesMax, perEndpointMax });
+    const due = await this.store.takeDue(lane, { deliveriesMax, perEndpointMax, rooms });
     this.endpointsSeen[lane] = Math.max(1, new Set(due.map(({ endpointId }) => endpointId)).size);
     await this.hand(hintsOf(due));
     return due.length;

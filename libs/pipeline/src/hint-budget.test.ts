@@ -10,8 +10,8 @@ function rig(waiting: () => Promise<number>) {
       nowMs += ms;
       await budget.available();
     },
-    take: (count: number, endpointId = 'e') =>
-      Array.from({ length: count }, () => budget.take(endpointId)).filter(Boolean).length,
+    take: (count: number, endpointId = 'e', merchantId = endpointId) =>
+      Array.from({ length: count }, () => budget.take(endpointId, merchantId)).filter(Boolean).length,
   };
 }
 
@@ -61,4 +61,12 @@ test('a queue that fails is left alone for a second', async () => {
   expect(take(5)).toBe(5);
   budget.isAway();
   expect(take(5)).toBe(0);
+});
+
+test('one merchant gets half of the bound at a time, however many endpoints it has', () => {
+  const { budget, take } = rig(() => Promise.resolve(0));
+  let taken = 0;
+  for (let endpoint = 0; endpoint < 100; endpoint++) taken += take(50, `e${endpoint}`, 'greedy');
+  expect(taken).toBe(budget.perEndpointMax * 2);
+  expect(take(10, 'e', 'other')).toBe(10);
 });

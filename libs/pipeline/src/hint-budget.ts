@@ -15,6 +15,7 @@ export class HintBudget {
   private deliveriesPerHint = 1;
   private windowStartedMs = -Infinity;
   private readonly givenByEndpoint = new Map<string, number>();
+  private readonly givenByMerchant = new Map<string, number>();
 
   constructor(
     private readonly queue: Pick<HintQueue, 'waiting'>,
@@ -26,17 +27,20 @@ export class HintBudget {
    * Takes a place for one delivery; false: leave it to the sweep. Never waits: what is known is what was seen at the last
    * look.
    */
-  take(endpointId: string): boolean {
+  take(endpointId: string, merchantId: string): boolean {
     const nowMs = this.monotonicMs();
     this.refresh(nowMs);
     if (nowMs < this.awayUntilMs || this.room <= 0) return false;
     if (nowMs - this.windowStartedMs > SHARE_WINDOW_MS) {
       this.windowStartedMs = nowMs;
       this.givenByEndpoint.clear();
+      this.givenByMerchant.clear();
     }
-    const given = this.givenByEndpoint.get(endpointId) ?? 0;
-    if (given >= this.perEndpointMax) return false;
-    this.givenByEndpoint.set(endpointId, given + 1);
+    const ofEndpoint = this.givenByEndpoint.get(endpointId) ?? 0;
+    const ofMerchant = this.givenByMerchant.get(merchantId) ?? 0;
+    if (ofEndpoint >= this.perEndpointMax || ofMerchant >= this.bound * MERCHANT_SHARE) return false;
+    this.givenByEndpoint.set(endpointId, ofEndpoint + 1);
+    this.givenByMerchant.set(merchantId, ofMerchant + 1);
     this.room--;
     return true;
   }
@@ -92,7 +96,9 @@ const BOUND_MAX = 5_000;
 const BOUND_START = 1_000;
 /** One endpoint's part of the queue, so that a backlog of one cannot starve the rest. */
 const ENDPOINT_SHARE = 0.25;
-/** What one endpoint was given is forgotten after about the time in which the queue is drained. */
+/** One merchant's part, so that the next one's hints have little to wait behind, however many endpoints it has. */
+const MERCHANT_SHARE = 0.5;
+/** What one endpoint or merchant was given is forgotten after about the time in which the queue is drained. */
 const SHARE_WINDOW_MS = 1_000;
 /** Often enough that the room is never far off, seldom enough to cost nothing. */
 const LOOK_EVERY_MS = 200;

@@ -50,6 +50,26 @@ test('a merchant that is alone gets half of the lane, and a quarter while others
   });
 });
 
+test('hinted ahead is what there is room for and twice what has ended: nothing of what hangs, plenty of what is quick', async () => {
+  const { inFlight } = clocked();
+  await begin(inFlight, FAST_SLOTS / 8, of('hanging', 'a'));
+  const quick = await begin(inFlight, 10, of('quick', 'b'));
+  for (const attempt of quick) inFlight.end(attempt);
+  expect(inFlight.roomsAhead().fast).toEqual({
+    perEndpoint: FAST_SLOTS / 8,
+    endpoints: [
+      { id: 'hanging', room: 0 },
+      { id: 'quick', room: FAST_SLOTS / 8 + 20 },
+    ],
+    perMerchant: FAST_SLOTS / 2,
+    merchants: [
+      { id: 'a', room: FAST_SLOTS / 2 - FAST_SLOTS / 8 },
+      { id: 'b', room: FAST_SLOTS / 2 + 20 },
+    ],
+  });
+  expect(inFlight.roomsAhead().fast.endpoints).toEqual([{ id: 'hanging', room: 0 }]);
+});
+
 test('what we take ourselves, before a request and after its answer, makes no endpoint slow', async () => {
   const { inFlight, later } = clocked();
   await inFlight.slots.fast.take(2);

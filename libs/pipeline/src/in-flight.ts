@@ -1,6 +1,7 @@
-import type { ClaimRooms, Claimed } from './delivery-store.js';
+import type { Claimed } from './delivery-store.js';
 import type { Lane } from './hint-queue.js';
 import { Slots } from './slots.js';
+import type { Room, Rooms } from './rooms.js';
 
 /** One attempt that a worker has in hand. */
 export interface InFlightAttempt {
@@ -25,6 +26,9 @@ export class InFlight {
   private readonly attempts = new Set<InFlightAttempt>();
   private readonly byEndpoint = new Map<string, number>();
   private readonly byMerchant = new Map<string, number>();
+  /** What has ended since the last look for more, by endpoint and merchant. */
+  private endedByEndpoint = new Map<string, number>();
+  private endedByMerchant = new Map<string, number>();
 
   constructor(private readonly monotonicMs: () => number) {}
 
@@ -55,11 +59,13 @@ export class InFlight {
     this.attempts.delete(attempt);
     count(this.byEndpoint, attempt.claim.endpointId, -1);
     count(this.byMerchant, attempt.claim.merchantId, -1);
+    count(this.endedByEndpoint, attempt.claim.endpointId, 1);
+    count(this.endedByMerchant, attempt.claim.merchantId, 1);
     this.slots[attempt.lane].give(1);
   }
 
   /** How many more of each endpoint and merchant this worker takes now. */
-  rooms(lane: Lane): ClaimRooms {
+  rooms(lane: Lane): Rooms {
     const { total, available } = this.slots[lane];
     const ofEndpoint = lane === 'suspect' ? 1 : Math.floor(total * ENDPOINT_SHARE);
     // Alone or not, a merchant leaves half of the lane to whoever comes next; while others wait, three quarters.
@@ -71,6 +77,26 @@ export class InFlight {
       perMerchant: ofMerchant,
       merchants: left(this.byMerchant, ofMerchant),
     };
+  }
+
+  /**
+   * How many of each endpoint and merchant are worth hinting until the next look: what there is room for, and twice what
+   * has ended since the last. So what hangs is not hinted only to be refused, and what is quick is never short of hints.
+   */
+  roomsAhead(): Readonly<Record<Lane, Rooms>> {
+    const endpoints = this.endedByEndpoint;
+    const merchants = this.endedByMerchant;
+    this.endedByEndpoint = new Map();
+    this.endedByMerchant = new Map();
+    const ahead = (lane: Lane): Rooms => {
+      const rooms = this.rooms(lane);
+      return {
+        ...rooms,
+        endpoints: withTurnover(rooms.endpoints, endpoints, rooms.perEndpoint),
+        merchants: withTurnover(rooms.merchants, merchants, rooms.perMerchant),
+      };
+    };
+    return { fast: ahead('fast'), slow: ahead('slow'), suspect: this.rooms('suspect') };
   }
 
   /** Moves attempts that have become slow to the slow lane's account. Returns their endpoints, each once. */
@@ -94,7 +120,17 @@ function count(counts: Map<string, number>, key: string, change: number): void {
   else counts.set(key, next);
 }
 
-function left(counts: ReadonlyMap<string, number>, max: number): { id: string; room: number }[] {
+function withTurnover(
+  rooms: readonly Room[],
+  ended: ReadonlyMap<string, number>,
+  roomOfOthers: number,
+): Room[] {
+  const ahead = new Map(rooms.map(({ id, room }) => [id, room]));
+  for (const [id, count] of ended) ahead.set(id, (ahead.get(id) ?? roomOfOthers) + TURNOVER_FACTOR * count);
+  return Array.from(ahead, ([id, room]) => ({ id, room }));
+}
+
+function left(counts: ReadonlyMap<string, number>, max: number): Room[] {
   return Array.from(counts, ([id, inHand]) => ({ id, room: Math.max(0, max - inHand) }));
 }
 
@@ -114,5 +150,7 @@ const MERCHANT_SHARE = 1 / 4;
  * merchant waiting until they are known as slow, a second later.
  */
 const MERCHANT_SHARE_ALONE = 1 / 2;
+/** Lets a drain grow from one look to the next. */
+const TURNOVER_FACTOR = 2;
 /** What takes longer is slow: ten times what receivers usually take. */
 export const SLOW_AFTER_MS = 1_000;

@@ -54,6 +54,7 @@ export class PipelineRig {
   readonly dispatcher: Dispatcher;
   readonly deliverer: Deliverer;
   readonly acceptor: Acceptor;
+  readonly inFlight = new InFlight(() => performance.now());
   readonly hintErrors: unknown[] = [];
   apiKeyId = '';
 
@@ -72,7 +73,7 @@ export class PipelineRig {
     const acceptStore = new PostgresAcceptStore(database, clock);
     const subscriptions = new Subscriptions(acceptStore);
     this.acceptor = new Acceptor(acceptStore, subscriptions, this.ids, () => clock.nowMs(), this.dispatcher);
-    this.deliverer = this.newDeliverer();
+    this.deliverer = this.newDeliverer(this.inFlight);
     this.queue.listen((hint) => this.deliverer.deliverAll(hint.lane, hint.deliveryIds));
   }
 
@@ -90,9 +91,8 @@ export class PipelineRig {
   }
 
   /** Another worker's deliverer on the same database. */
-  newDeliverer(): Deliverer {
+  newDeliverer(inFlight = new InFlight(() => performance.now())): Deliverer {
     const monotonicMs = () => performance.now();
-    const inFlight = new InFlight(monotonicMs);
     const claimer = (lane: Lane) => new Claimer(this.store, this.ids, inFlight, lane, monotonicMs);
     return new Deliverer({
       claimers: { fast: claimer('fast'), slow: claimer('slow'), suspect: claimer('suspect') },

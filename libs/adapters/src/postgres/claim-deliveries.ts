@@ -4,7 +4,6 @@ import {
   CLAIM_BYTES_MAX,
   type Claimed,
   type ClaimRequest,
-  type ClaimRooms,
   EARLY_CLAIM_MS,
   LEASE_GRACE_MS,
   SUSPECT_AFTER_UNKNOWNS,
@@ -14,6 +13,7 @@ import type { Statements } from './database.js';
 import { withDeadlockRetry } from './deadlock.js';
 import { ROOM, TOKENS } from './gate-room.js';
 import { byDay, idRange } from './id-range.js';
+import type { Rooms } from '#pipeline/rooms.js';
 
 interface Row {
   delivery_id: string;
@@ -46,7 +46,7 @@ export async function claimDeliveries(
   db: Statements,
   lane: Lane,
   wanted: readonly ClaimRequest[],
-  rooms: ClaimRooms,
+  rooms: Rooms,
 ): Promise<Claimed[]> {
   const claimed: Claimed[] = [];
   for (const ofOneDay of byDay(wanted, ({ deliveryId }) => deliveryId)) {
@@ -60,7 +60,7 @@ function statement(
   db: Statements,
   lane: Lane,
   wanted: readonly ClaimRequest[],
-  rooms: ClaimRooms,
+  rooms: Rooms,
 ): Promise<Row[]> {
   const ids = wanted.map(({ deliveryId }) => deliveryId);
   const { low, high } = idRange(ids);

@@ -1,7 +1,6 @@
 import type {
   Claimed,
   ClaimRequest,
-  ClaimRooms,
   DeliveryStore,
   Settled,
   Settlement,
@@ -19,6 +18,7 @@ import { releaseClaims } from './release-claims.js';
 import { settleDeliveries } from './settle-deliveries.js';
 import { isAnyHeldBack, takeDueDeliveries, unhintDeliveries } from './take-due-deliveries.js';
 import { markSlow, repairInFlight } from './write-gates.js';
+import type { Rooms } from '#pipeline/rooms.js';
 
 /** The ports of dispatch and of the worker's steps on PostgreSQL. */
 export class PostgresDeliveryStore implements DeliveryStore, DispatchStore {
@@ -39,7 +39,7 @@ export class PostgresDeliveryStore implements DeliveryStore, DispatchStore {
     return unhintDeliveries(this.db, deliveryIds);
   }
 
-  claim(lane: Lane, wanted: readonly ClaimRequest[], rooms: ClaimRooms): Promise<readonly Claimed[]> {
+  claim(lane: Lane, wanted: readonly ClaimRequest[], rooms: Rooms): Promise<readonly Claimed[]> {
     return claimDeliveries(this.db, lane, wanted, rooms);
   }
 

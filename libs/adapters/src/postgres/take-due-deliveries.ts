@@ -30,16 +30,25 @@ export function takeDueDeliveries(db: Database, lane: Lane, limits: TakeLimits):
 }
 
 function takeOfLane(db: Database, lane: Lane, limits: TakeLimits): Promise<DueDelivery[]> {
+  const { rooms } = limits;
   return db.$queryRaw<DueDelivery[]>`
     WITH RECURSIVE ${ENDPOINTS_WITH_OPEN}, open_gates AS (
-      SELECT g.endpoint_id, ${ROOM} AS room
+      SELECT g.endpoint_id, g.merchant_id, least(${ROOM}, coalesce(mine.room, ${rooms.perEndpoint}::int)) AS room
       FROM endpoint_ids
       JOIN endpoint_gates g ON g.endpoint_id = endpoint_ids.endpoint_id AND g.lane = ${lane}
       JOIN endpoints e ON e.id = g.endpoint_id
+      LEFT JOIN unnest(${rooms.endpoints.map(({ id }) => id)}::uuid[],
+                       ${rooms.endpoints.map(({ room }) => room)}::int[]) AS mine (endpoint_id, room)
+        ON mine.endpoint_id = g.endpoint_id
+    ), merchant_rooms AS (
+      SELECT * FROM unnest(${rooms.merchants.map(({ id }) => id)}::uuid[],
+                           ${rooms.merchants.map(({ room }) => room)}::int[]) AS m (merchant_id, room)
     ), due AS (
-      SELECT taken.delivery_id,
+      SELECT taken.delivery_id, gates.merchant_id,
              row_number() OVER (PARTITION BY taken.endpoint_id ORDER BY taken.due_at) AS rank, gates.room
-      FROM (SELECT * FROM open_gates WHERE room > 0 ORDER BY random()) AS gates
+      FROM (SELECT * FROM open_gates
+            WHERE room > 0 AND merchant_id NOT IN (SELECT merchant_id FROM merchant_rooms WHERE room <= 0)
+            ORDER BY random()) AS gates
       CROSS JOIN LATERAL (
         SELECT o.delivery_id, o.endpoint_id, o.due_at
         FROM open_deliveries o
@@ -54,7 +63,12 @@ function takeOfLane(db: Database, lane: Lane, limits: TakeLimits): Promise<DueDe
         FOR UPDATE SKIP LOCKED
       ) AS taken
     ), chosen AS (
-      SELECT delivery_id FROM due WHERE rank <= room ORDER BY rank LIMIT ${limits.deliveriesMax}
+      SELECT delivery_id
+      FROM (SELECT *, row_number() OVER (PARTITION BY merchant_id ORDER BY rank) AS merchant_rank
+            FROM due WHERE rank <= room) AS due
+      LEFT JOIN merchant_rooms mine USING (merchant_id)
+      WHERE merchant_rank <= coalesce(mine.room, ${rooms.perMerchant}::int)
+      ORDER BY rank LIMIT ${limits.deliveriesMax}
     )
     UPDATE open_deliveries o
     SET hinted_until = now() + ${HINT_TTL_MS} * interval '1 millisecond', hint_number = o.hint_number + 1
