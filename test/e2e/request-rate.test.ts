@@ -9,9 +9,9 @@ import { eventually } from '#testkit/eventually.js';
 import { type Installation, type QueueKind, startInstallation } from '#testkit/processes.js';
 import { hasRedis } from '#testkit/redis.js';
 
-/** The documented default, which these installations run with. */
-const RATE = 100;
-const BURST = 1_000;
+/** Slow enough that a busy machine uses it up. The default is tried once, at the end. */
+const RATE = 20;
+const BURST = 200;
 /** As fast as it goes. With all of them in flight the lists themselves would wait too long for the database. */
 const CONCURRENCY = 64;
 /** Far more than a request waits for a store that does not answer, far less than for a broken connection. */
@@ -19,6 +19,24 @@ const HELD_MS_MAX = 2_000;
 
 const STORES: QueueKind[] = hasRedis() ? ['postgres', 'redis'] : ['postgres'];
 if (!hasRedis()) test.skip('request rates on Redis: there is no redis-server', () => undefined);
+
+/** @returns the answers, and how long all of them took */
+async function getAtOnce(
+  clients: readonly ApiClient[],
+  times: number,
+): Promise<{ answers: ApiAnswer[]; seconds: number }> {
+  const startedMs = performance.now();
+  const answers: ApiAnswer[] = [];
+  let begun = 0;
+  await Promise.all(
+    Array.from({ length: CONCURRENCY }, async () => {
+      for (let n = begun++; n < times; n = begun++) {
+        answers[n] = await (clients[n % clients.length] as ApiClient).get('/v1/webhooks');
+      }
+    }),
+  );
+  return { answers, seconds: (performance.now() - startedMs) / 1_000 };
+}
 
 function statusesOf(answers: readonly ApiAnswer[]): number[] {
   return [...new Set(answers.map(({ status }) => status))].sort();
@@ -28,7 +46,8 @@ describe.each(STORES)('on %s', (queue) => {
   let installation: Installation;
 
   beforeAll(async () => {
-    installation = await startInstallation({ queue, apis: 2, workers: 0 });
+    const environment = { POSTHORN_API_RATE_PER_SECOND: String(RATE) };
+    installation = await startInstallation({ queue, apis: 2, workers: 0, environment });
   }, 60_000);
 
   afterAll(() => installation.close(), 30_000);
@@ -41,23 +60,6 @@ describe.each(STORES)('on %s', (queue) => {
     return { clients, keyId: String(body['id']), merchantId };
   }
 
-  async function getAtOnce(
-    clients: readonly ApiClient[],
-    times: number,
-  ): Promise<{ answers: ApiAnswer[]; refillMax: number }> {
-    const startedMs = performance.now();
-    const answers: ApiAnswer[] = [];
-    let begun = 0;
-    await Promise.all(
-      Array.from({ length: CONCURRENCY }, async () => {
-        for (let n = begun++; n < times; n = begun++) {
-          answers[n] = await (clients[n % clients.length] as ApiClient).get('/v1/webhooks');
-        }
-      }),
-    );
-    return { answers, refillMax: Math.ceil(((performance.now() - startedMs) / 1_000) * RATE) };
-  }
-
   async function unchecked(): Promise<number> {
     const counts = await Promise.all(
       [0, 1].map(async (n) => {
@@ -68,15 +70,15 @@ describe.each(STORES)('on %s', (queue) => {
     return counts.reduce((sum, count) => sum + count, 0);
   }
 
-  test('1,000 at once pass over both processes, what is more is 429; then the rate holds', async () => {
+  test('ten seconds of the rate pass at once over both processes, more is 429; then the rate holds', async () => {
     const { clients } = await newMerchantKey();
-    const { answers, refillMax } = await getAtOnce(clients, BURST);
+    const { answers, seconds: burstSeconds } = await getAtOnce(clients, BURST);
     expect(statusesOf(answers)).toEqual([200]);
     expect(answers[0]?.headers).toMatchObject({ 'ratelimit-limit': String(BURST) });
     const startedMs = performance.now();
     const more = await getAtOnce(clients, BURST);
     const passed = more.answers.filter(({ status }) => status === 200);
-    expect(passed.length).toBeLessThanOrEqual(refillMax + more.refillMax);
+    expect(passed.length).toBeLessThanOrEqual(Math.ceil((burstSeconds + more.seconds) * RATE));
     const refused = more.answers.filter(({ status }) => status !== 200);
     expect(refused.length).toBeGreaterThan(0);
     for (const answer of refused) {
@@ -99,30 +101,31 @@ describe.each(STORES)('on %s', (queue) => {
     }
     const seconds = (performance.now() - startedMs) / 1_000;
     const total = passed.length + sustained;
-    expect(total).toBeLessThanOrEqual(Math.ceil(seconds * RATE) + refillMax);
+    expect(total).toBeLessThanOrEqual(Math.ceil((burstSeconds + seconds) * RATE));
     expect(total).toBeGreaterThanOrEqual(Math.floor(seconds * RATE * 0.8));
   });
 
   test('429 comes after 401 and before 403, 404 and 422; other keys of the merchant go on', async () => {
     const { clients, merchantId } = await newMerchantKey();
     const [client] = clients as [ApiClient, ApiClient];
-    await getAtOnce(clients, BURST + 50);
     await eventually(async () => {
+      await getAtOnce(clients, BURST);
       const answers = await Promise.all([
         client.get('/v1/merchants'),
         client.get('/v1/webhooks/wh_00000000000000000000000000'),
         client.post('/v1/webhooks', { nonsense: true }),
-        ...Array.from({ length: 30 }, () => client.get('/v1/webhooks')),
       ]);
       expect(answers.slice(0, 3).map(({ status }) => status)).toEqual([429, 429, 429]);
     });
     const { body } = await installation.client.post(`/v1/merchants/${merchantId}/api-keys`, { name: 'b' });
     expect(await client.withKey(String(body['key'])).get('/v1/webhooks')).toMatchObject({ status: 200 });
-    expect(await client.withKey('phk_wrong_wrong_wrong_wrong').get('/v1/webhooks')).toMatchObject({ status: 401 });
+    expect(await client.withKey('phk_wrong_wrong_wrong_wrong').get('/v1/webhooks')).toMatchObject({
+      status: 401,
+    });
   });
 
   test('a platform key has no rate', async () => {
-    const { answers } = await getAtOnce([installation.clientOf(0), installation.clientOf(1)], BURST + 200);
+    const { answers } = await getAtOnce([installation.clientOf(0), installation.clientOf(1)], BURST + 100);
     expect(statusesOf(answers)).toEqual([200]);
     expect(answers[0]?.headers).not.toHaveProperty('ratelimit-limit');
   });
@@ -143,16 +146,17 @@ describe.each(STORES)('on %s', (queue) => {
   /** While the store is away: nobody is refused or held, it is counted, and each process says it once. */
   async function goesOn(clients: readonly ApiClient[]): Promise<void> {
     const before = await unchecked();
-    const startedMs = performance.now();
-    const { answers } = await getAtOnce(clients, BURST + 200);
+    const { answers, seconds } = await getAtOnce(clients, BURST + 100);
     expect(statusesOf(answers)).toEqual([200]);
     expect(await unchecked()).toBeGreaterThan(before);
     const afterMs = performance.now();
     for (const client of clients) expect(await client.get('/v1/webhooks')).toMatchObject({ status: 200 });
     expect(performance.now() - afterMs).toBeLessThan(HELD_MS_MAX);
-    expect(afterMs - startedMs).toBeLessThan(30_000);
+    // Every lane of the client may have been held once on each process.
+    expect(seconds).toBeLessThan(HELD_MS_MAX / 1_000 + 20);
     for (const { lines } of installation.apis) {
-      expect(lines.filter((line) => line.includes('the store of request rates is away')).length).toBeLessThanOrEqual(1);
+      const told = lines.filter((line) => line.includes('the store of request rates is away'));
+      expect(told).toHaveLength(1);
     }
   }
 
@@ -178,8 +182,10 @@ describe.each(STORES)('on %s', (queue) => {
       await goesOn(clients);
       await redis.start();
       await comesBack(clients);
-      const { answers } = await getAtOnce(clients, BURST + 400);
-      expect(answers.some(({ status }) => status === 429)).toBe(true);
+      await eventually(async () => {
+        const { answers } = await getAtOnce(clients, BURST);
+        expect(statusesOf(answers)).toContain(429);
+      });
     });
   } else {
     test('a table that does not answer: requests go on, then the rate holds again', async () => {
@@ -207,6 +213,22 @@ describe.each(STORES)('on %s', (queue) => {
     expect(await installation.apis[1]?.end('SIGTERM')).toMatchObject({ exitCode: 0 });
     expect(await lastUsed()).toMatch(/^\d{4}-.*Z$/);
   });
+});
+
+test('without a word about it, 1,000 pass at once and the rate is 100', async () => {
+  const queue = hasRedis() ? 'redis' : 'postgres';
+  const installation = await startInstallation({ queue, apis: 2, workers: 0 });
+  const merchantId = await installation.client.newMerchant();
+  const { body } = await installation.client.post(`/v1/merchants/${merchantId}/api-keys`, { name: 'shop' });
+  const clients = [0, 1].map((n) => installation.clientOf(n).withKey(String(body['key'])));
+  const { answers, seconds } = await getAtOnce(clients, 1_000);
+  expect(statusesOf(answers)).toEqual([200]);
+  expect(answers[0]?.headers).toMatchObject({ 'ratelimit-limit': '1000' });
+  const remaining = Number(
+    (await (clients[0] as ApiClient).get('/v1/webhooks')).headers['ratelimit-remaining'],
+  );
+  expect(remaining).toBeLessThanOrEqual(Math.ceil((seconds + 1) * 100));
+  await installation.close();
 });
 
 test.each([

@@ -7,7 +7,7 @@ import type { RequestBuckets } from '#pipeline/request-buckets.js';
 export async function openRequestBuckets(
   configuration: { readonly redisUrl: string | null; readonly apiRatePerSecond: number },
   database: Database,
-): Promise<{ readonly requestBuckets: RequestBuckets; close(): void }> {
+): Promise<{ readonly requestBuckets: RequestBuckets; readonly close: () => void }> {
   const { redisUrl, apiRatePerSecond } = configuration;
   if (redisUrl === null) {
     return {

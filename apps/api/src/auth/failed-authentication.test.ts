@@ -143,7 +143,9 @@ describe('from an address that is being refused', () => {
   });
 
   test('a key that is revoked is told 429 on a call that confirms it late, too', async () => {
-    const { body } = await api.call<{ id: string; key: string }>('POST /v1/api-keys', { body: { name: 'x' } });
+    const { body } = await api.call<{ id: string; key: string }>('POST /v1/api-keys', {
+      body: { name: 'x' },
+    });
     expect(await ask(body.key, FROM)).toMatchObject({ status: 200 });
     await api.call(`DELETE /v1/api-keys/${body.id}`);
     const response = await api.app.inject({
@@ -166,7 +168,8 @@ test('refusals are counted by their reason', async () => {
   const counts = async (): Promise<number[]> => {
     const { body } = await api.call<string>('GET /metrics', { key: null });
     return ['unauthenticated', 'authentication_rate', 'request_rate'].map((reason) => {
-      const [, count] = new RegExp(`^posthorn_requests_refused_total\\{reason="${reason}"\\} (\\d+)$`, 'm').exec(body) ?? [];
+      const [, count] =
+        new RegExp(`^posthorn_requests_refused_total\\{reason="${reason}"\\} (\\d+)$`, 'm').exec(body) ?? [];
       return Number(count);
     });
   };

@@ -69,9 +69,21 @@ test('a refused call is a use of its key too, and a wrong key is none', async ()
 
 test('it is written once a minute', async () => {
   jest.useFakeTimers({
-    doNotFake: ['Date', 'nextTick', 'performance', 'queueMicrotask', 'setImmediate', 'setTimeout', 'clearTimeout'],
+    doNotFake: [
+      'Date',
+      'nextTick',
+      'performance',
+      'queueMicrotask',
+      'setImmediate',
+      'setTimeout',
+      'clearTimeout',
+    ],
   });
-  const log = new KeyUseLog(api.database, new DatabaseClock(), createLogger({ level: 'silent', name: 'test' }));
+  const log = new KeyUseLog(
+    api.database,
+    new DatabaseClock(),
+    createLogger({ level: 'silent', name: 'test' }),
+  );
   log.onModuleInit();
   const { id } = await newKey();
   log.note(parseId(ID_PREFIXES.apiKey, id) as string);

@@ -16,7 +16,7 @@ export class RequestRateGuard implements CanActivate {
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const http = context.switchToHttp();
     const { principal } = stateOf(http.getRequest<FastifyRequest>());
-    if (principal === null || principal.merchantId === null) return true;
+    if (typeof principal?.merchantId !== 'string') return true;
     const admission = await this.rate.admit(principal.keyId);
     if (admission.kind === 'unchecked') {
       this.report.unchecked(admission.cause);

@@ -59,11 +59,7 @@ describe('the client is', () => {
       { trusted: [INNER], peer: '10.0.0.1', forwarded: ['192.0.2.1', '203.0.113.7, 10.0.0.2'] },
       '203.0.113.7',
     ],
-    [
-      'an IPv4-mapped peer, written as IPv4',
-      { trusted: [], peer: '::ffff:203.0.113.7' },
-      '203.0.113.7',
-    ],
+    ['an IPv4-mapped peer, written as IPv4', { trusted: [], peer: '::ffff:203.0.113.7' }, '203.0.113.7'],
     [
       'whom an IPv4-mapped peer names, when its IPv4 network is trusted',
       { trusted: [INNER], peer: '::ffff:10.0.0.1', forwarded: '::ffff:203.0.113.7' },
