@@ -10,12 +10,12 @@ import { type Installation, type QueueKind, startInstallation } from '#testkit/p
 import { hasRedis } from '#testkit/redis.js';
 
 /** Slow enough that a busy machine uses it up. The default is tried once, at the end. */
-const RATE = 20;
-const BURST = 200;
+const RATE = 5;
+const BURST = 50;
 /** As fast as it goes. With all of them in flight the lists themselves would wait too long for the database. */
 const CONCURRENCY = 64;
 /** Far more than a request waits for a store that does not answer, far less than for a broken connection. */
-const HELD_MS_MAX = 2_000;
+const HELD_MS_MAX = 5_000;
 
 const STORES: QueueKind[] = hasRedis() ? ['postgres', 'redis'] : ['postgres'];
 if (!hasRedis()) test.skip('request rates on Redis: there is no redis-server', () => undefined);
@@ -109,7 +109,7 @@ describe.each(STORES)('on %s', (queue) => {
     const { clients, merchantId } = await newMerchantKey();
     const [client] = clients as [ApiClient, ApiClient];
     await eventually(async () => {
-      await getAtOnce(clients, BURST);
+      await getAtOnce(clients, 2 * BURST);
       const answers = await Promise.all([
         client.get('/v1/merchants'),
         client.get('/v1/webhooks/wh_00000000000000000000000000'),
@@ -183,7 +183,7 @@ describe.each(STORES)('on %s', (queue) => {
       await redis.start();
       await comesBack(clients);
       await eventually(async () => {
-        const { answers } = await getAtOnce(clients, BURST);
+        const { answers } = await getAtOnce(clients, 2 * BURST);
         expect(statusesOf(answers)).toContain(429);
       });
     });

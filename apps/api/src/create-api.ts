@@ -82,6 +82,7 @@ function takeRawBodies(fastify: FastifyInstance): void {
       startedAtMs: performance.now(),
       contentType,
       principal: null,
+      admission: null,
       loaded: null,
       document: null,
       bodyBytes: NO_BODY,

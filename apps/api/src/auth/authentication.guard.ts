@@ -8,6 +8,7 @@ import { CONFIRMS_KEY, PUBLIC, SCOPES } from './decorators.js';
 import { FailedAuthentication } from './failed-authentication.js';
 import { KeyUseLog } from './key-use-log.js';
 import { PrincipalCache } from './principal-cache.js';
+import { RequestRate } from './request-rate.js';
 
 /** RFC 9110, 11.4: the scheme's name in any case, then the key. */
 const BEARER = /^bearer +(\S(?:.*\S)?) *$/i;
@@ -21,6 +22,7 @@ export class AuthenticationGuard implements CanActivate {
     private readonly cache: PrincipalCache,
     private readonly failures: FailedAuthentication,
     private readonly uses: KeyUseLog,
+    private readonly rate: RequestRate,
   ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
@@ -50,7 +52,10 @@ export class AuthenticationGuard implements CanActivate {
 
   /** Right keys are served wherever they come from; only a stranger from where wrong ones come from waits its turn. */
   #find(keyHash: Uint8Array<ArrayBuffer>, request: FastifyRequest): Promise<Principal | null> {
-    const isStranger = this.failures.isSuspect(request) && this.cache.get(keyHash) === undefined;
-    return isStranger ? this.keys.findForSuspect(keyHash) : this.keys.find(keyHash);
+    const known = this.cache.get(keyHash);
+    if (known === undefined && this.failures.isSuspect(request)) return this.keys.findForSuspect(keyHash);
+    // The two questions go out together, so that the rate adds no wait of its own; of a dead key nobody misses it.
+    if (typeof known?.merchantId === 'string') stateOf(request).admission = this.rate.admit(known.keyId);
+    return this.keys.find(keyHash);
   }
 }

@@ -15,9 +15,9 @@ export class RequestRateGuard implements CanActivate {
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
     const http = context.switchToHttp();
-    const { principal } = stateOf(http.getRequest<FastifyRequest>());
+    const { principal, admission: asked } = stateOf(http.getRequest<FastifyRequest>());
     if (typeof principal?.merchantId !== 'string') return true;
-    const admission = await this.rate.admit(principal.keyId);
+    const admission = await (asked ?? this.rate.admit(principal.keyId));
     if (admission.kind === 'unchecked') {
       this.report.unchecked(admission.cause);
       return true;

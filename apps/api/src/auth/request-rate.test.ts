@@ -65,6 +65,6 @@ test('a store that never answers holds a request for a moment, and the next ones
   const { rate } = rateOn(() => new Promise<never>(() => undefined));
   const startedMs = performance.now();
   expect(await rate.admit('a')).toMatchObject({ kind: 'unchecked', cause: { name: 'StoreTimeout' } });
-  expect(performance.now() - startedMs).toBeLessThan(1_000);
+  expect(performance.now() - startedMs).toBeLessThan(3_000);
   expect(await rate.admit('a')).toEqual({ kind: 'unchecked', cause: null });
 });

@@ -5,8 +5,11 @@ export type Admission =
   /** The store of the buckets is away. `cause` is null where it was not asked, because it was away a moment ago. */
   | { readonly kind: 'unchecked'; readonly cause: unknown };
 
-/** The store answers in a millisecond or two; a request waits for it no longer than anybody would notice. */
-const ANSWER_TIMEOUT_MS = 250;
+/**
+ * The store answers in a millisecond or two. Much less than this, and an API that is merely busy would take its own lag for
+ * the store's, and drop the rate just when it is needed.
+ */
+const ANSWER_TIMEOUT_MS = 1_000;
 /** While the store is away, one request in this time finds out whether it is back. The others do not wait. */
 const ASK_AGAIN_MS = 1_000;
 /** Keys that are over their rate at one time; a forgotten one is refused by the store instead. */
@@ -70,7 +73,10 @@ async function withinTime<Answer>(answer: Promise<Answer>): Promise<Answer> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      reject(new StoreTimeout(`the store of request rates did not answer within ${ANSWER_TIMEOUT_MS} ms`));
+      // An answer that arrived while the event loop was busy is read first.
+      setImmediate(() => {
+        reject(new StoreTimeout(`the store of request rates did not answer within ${ANSWER_TIMEOUT_MS} ms`));
+      });
     }, ANSWER_TIMEOUT_MS);
   });
   try {

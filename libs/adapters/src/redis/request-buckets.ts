@@ -22,8 +22,8 @@ redis.call('PEXPIRE', KEYS[1], math.ceil(debt / rate / 1000))
 return { math.ceil(debt / 1000000), 0 }
 `;
 
-/** A request does not wait longer for its rate. Redis answers in less than one; a collection of garbage takes tens. */
-const COMMAND_TIMEOUT_MS = 250;
+/** Whoever asks has long gone on by then; this only lets go of what a Redis that hangs will never answer. */
+const COMMAND_TIMEOUT_MS = 2_000;
 /** How long a boot waits for the connection. Requests that come before it is there go unchecked. */
 const CONNECT_TIMEOUT_MS = 1_000;
 
