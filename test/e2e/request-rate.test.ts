@@ -178,12 +178,15 @@ describe.each(STORES)('on %s', (queue) => {
       await goesOn(clients);
       process.kill(redis.pid, 'SIGCONT');
       await comesBack(clients);
+      // What waited in the stopped Redis has emptied the bucket of that key.
+      const { clients: others } = await newMerchantKey();
+      await comesBack(others);
       await redis.kill();
-      await goesOn(clients);
+      await goesOn(others);
       await redis.start();
-      await comesBack(clients);
+      await comesBack(others);
       await eventually(async () => {
-        const { answers } = await getAtOnce(clients, 2 * BURST);
+        const { answers } = await getAtOnce(others, 2 * BURST);
         expect(statusesOf(answers)).toContain(429);
       });
     });
@@ -229,7 +232,7 @@ test('without a word about it, 1,000 pass at once and the rate is 100', async ()
   );
   expect(remaining).toBeLessThanOrEqual(Math.ceil((seconds + 1) * 100));
   await installation.close();
-});
+}, 90_000);
 
 test.each([
   ['POSTHORN_API_RATE_PER_SECOND', '0'],
