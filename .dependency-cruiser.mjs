@@ -130,7 +130,17 @@ export default {
         'BullMQ types stay in adapters/queue and apps/worker, so that another queue is a folder and not a rewrite.',
       severity: 'error',
       from: { path: '^(apps|libs)/', pathNot: [TEST_CODE, '^libs/adapters/src/queue/', '^apps/worker/'] },
-      to: { path: PACKAGE(['bullmq', '@nestjs/bullmq', 'ioredis']) },
+      to: { path: PACKAGE(['bullmq', '@nestjs/bullmq']) },
+    },
+    {
+      name: 'ioredis-behind-the-queue-and-redis',
+      comment: 'Redis carries the queue and, in adapters/redis, what else the processes share and may lose.',
+      severity: 'error',
+      from: {
+        path: '^(apps|libs)/',
+        pathNot: [TEST_CODE, '^libs/adapters/src/(queue|redis)/', '^apps/worker/'],
+      },
+      to: { path: PACKAGE(['ioredis']) },
     },
     {
       name: 'prisma-behind-postgres',

@@ -8,6 +8,7 @@ import { learnClock } from '#adapters/postgres/learn-clock.js';
 import { migrationNames, ownMigrationsDir } from '#adapters/postgres/migrate.js';
 import { ensurePartitions } from '#adapters/postgres/partitions.js';
 import { databaseProblem } from '#adapters/postgres/readiness.js';
+import { PostgresRequestBuckets } from '#adapters/postgres/request-buckets.js';
 import { AesGcmSecretBox } from '#adapters/secrets/aes-gcm-secret-box.js';
 import { generateApiKey } from '#adapters/secrets/api-key-text.js';
 import { IdMaker } from '#domain/ids.js';
@@ -23,6 +24,8 @@ import type { ErrorBody } from './http/error-answer.js';
 const ENCRYPTION_KEY = { id: 'test', key: randomBytes(32) };
 /** Two requests at once must not wait for one connection. */
 const CONNECTIONS_MAX = 4;
+/** The default. */
+const API_RATE_PER_SECOND = 100;
 
 export interface ApiAnswer<Body> {
   readonly status: number;
@@ -81,6 +84,9 @@ export async function startApi(options: ApiUnderTestOptions): Promise<ApiUnderTe
     }),
     hintQueue: { add: () => Promise.resolve(), waiting: () => Promise.resolve(0) },
     headerPrefix: 'X-Posthorn',
+    requestBuckets: new PostgresRequestBuckets(database, API_RATE_PER_SECOND),
+    apiRatePerSecond: API_RATE_PER_SECOND,
+    trustedProxies: [],
     logger: createLogger(
       logTo ? { level: 'debug', name: 'api', destination: logTo } : { level: 'silent', name: 'api' },
     ),

@@ -10,15 +10,21 @@ import { IdempotentPosts } from '#adapters/postgres/idempotent-posts.js';
 import type { IdMaker } from '#domain/ids.js';
 import type { ReadinessCheck } from '#observability/readiness.js';
 import { DispatchReport } from '#observability/dispatch-report.js';
+import { RefusalReport } from '#observability/refusal-report.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
 import { Dispatcher } from '#pipeline/dispatch.js';
 import { type ReachFailpoint, UNARMED } from '#pipeline/failpoints.js';
 import { hintBudgets } from '#pipeline/hint-budget.js';
 import type { HintQueue } from '#pipeline/hint-queue.js';
+import type { RequestBuckets } from '#pipeline/request-buckets.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
 import { AuthenticationGuard } from './auth/authentication.guard.js';
 import { ConfirmKeyInterceptor } from './auth/confirm-key.interceptor.js';
+import { FailedAuthentication } from './auth/failed-authentication.js';
+import { KeyUseLog } from './auth/key-use-log.js';
 import { PrincipalCache } from './auth/principal-cache.js';
+import { RequestRate } from './auth/request-rate.js';
+import { RequestRateGuard } from './auth/request-rate.guard.js';
 import { ScopesGuard } from './auth/scopes.guard.js';
 import { HealthController } from './health/health.controller.js';
 import { BodyInterceptor } from './http/body.js';
@@ -52,6 +58,11 @@ export interface ApiOptions {
   readonly hintQueue: HintQueue;
   readonly databaseClock: DatabaseClock;
   readonly idMaker: IdMaker;
+  readonly requestBuckets: RequestBuckets;
+  /** What `requestBuckets` hold by: the rate of a merchant's key. */
+  readonly apiRatePerSecond: number;
+  /** CIDRs of the peers whose X-Forwarded-For is believed. */
+  readonly trustedProxies: readonly string[];
   /** What page cursors are sealed with: the first encryption key. */
   readonly cursorSecret: Uint8Array;
   /** Brand of the headers that receivers get. */
@@ -93,7 +104,14 @@ export class ApiModule {
       { provide: KeyDirectory, useValue: new KeyDirectory(options.database) },
       { provide: IdempotentPosts, useValue: new IdempotentPosts(options.database, options.secretBox) },
       { provide: Cursors, useValue: new Cursors(options.cursorSecret) },
+      {
+        provide: RequestRate,
+        useValue: new RequestRate(options.requestBuckets, options.apiRatePerSecond),
+      },
+      { provide: RefusalReport, useValue: new RefusalReport(options.logger, options.metrics) },
       PrincipalCache,
+      FailedAuthentication,
+      KeyUseLog,
     ];
     return {
       module: ApiModule,
@@ -106,12 +124,13 @@ export class ApiModule {
   }
 }
 
-/** In the order of the contract's checks: 401, 403, 404, then 415 and 400 with the parse of the body, then 422. */
+/** In the order of the contract's checks: 401, 429, 403, 404, then 415 and 400 with the parse of the body, then 422. */
 const EDGE: Provider[] = [
   RouteTable,
   OpenApiDocument,
   { provide: APP_FILTER, useClass: ErrorFilter },
   { provide: APP_GUARD, useClass: AuthenticationGuard },
+  { provide: APP_GUARD, useClass: RequestRateGuard },
   { provide: APP_GUARD, useClass: ScopesGuard },
   { provide: APP_GUARD, useClass: ResourceGuard },
   { provide: APP_INTERCEPTOR, useClass: ConfirmKeyInterceptor },

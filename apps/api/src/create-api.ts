@@ -7,6 +7,7 @@ import { formatId, ID_PREFIXES } from '#domain/ids.js';
 import { nestLogger } from '#observability/logger.js';
 import { ApiModule, type ApiOptions } from './api.module.js';
 import { BODY_BYTES_MAX } from './http/body.js';
+import { trustedProxies } from './http/client-address.js';
 import { answerClientError, replaceNodeRefusals } from './http/client-error.js';
 import { describeError } from './http/describe-error.js';
 import { drainConnections } from './http/drain-connections.js';
@@ -40,11 +41,12 @@ export async function createApi(options: ApiOptions): Promise<NestFastifyApplica
 }
 
 /** The Fastify server that {@link ApiModule} expects: request ids, raw bodies, errors in the one shape. */
-export function createAdapter(options: Pick<ApiOptions, 'idMaker'>): FastifyAdapter {
+export function createAdapter(options: Pick<ApiOptions, 'idMaker' | 'trustedProxies'>): FastifyAdapter {
   const newRequestId = (): string => formatId(ID_PREFIXES.request, options.idMaker.uuid());
   return new FastifyAdapter({
     genReqId: newRequestId,
     requestIdHeader: false,
+    trustProxy: trustedProxies(options.trustedProxies),
     bodyLimit: BODY_BYTES_MAX,
     requestTimeout: REQUEST_TIMEOUT_MS,
     http: { requireHostHeader: false },
@@ -80,6 +82,7 @@ function takeRawBodies(fastify: FastifyInstance): void {
       startedAtMs: performance.now(),
       contentType,
       principal: null,
+      admission: null,
       loaded: null,
       document: null,
       bodyBytes: NO_BODY,

@@ -4,6 +4,7 @@ import { tellStartupError } from '#foundation/tell-startup-error.js';
 import { createLogger } from '#observability/logger.js';
 import { stopOnSignals } from '#observability/termination.js';
 import { installPlatformKey } from '#foundation/install-platform-key.js';
+import { openRequestBuckets } from '#foundation/open-request-buckets.js';
 import { armFailpoints } from '#pipeline/failpoints.js';
 import { createApi } from './create-api.js';
 
@@ -16,8 +17,12 @@ async function main(): Promise<void> {
   const foundation = await layFoundation(configuration, logger);
   logger.info({ configuration: redacted(configuration), version: foundation.version }, 'starting');
   await installPlatformKey(foundation.database, configuration.platformKey, foundation.ids);
+  const requests = await openRequestBuckets(configuration, foundation.database);
   const app = await createApi({
     ...foundation,
+    requestBuckets: requests.requestBuckets,
+    apiRatePerSecond: configuration.apiRatePerSecond,
+    trustedProxies: configuration.trustedProxies,
     databaseClock: foundation.clock,
     idMaker: foundation.ids,
     cursorSecret: configuration.encryptionKeys[0].key,
@@ -35,6 +40,7 @@ async function main(): Promise<void> {
     stop: async (signal) => {
       logger.info({ signal }, 'stopping');
       await app.close();
+      requests.close();
       await foundation.close();
     },
   });

@@ -8,6 +8,7 @@ import type { Configuration, ServiceConfiguration } from '#config/environment.js
 import { type Foundation, layFoundation } from '#foundation/foundation.js';
 import { installPlatformKey } from '#foundation/install-platform-key.js';
 import { migrateDatabase } from '#foundation/migrate-database.js';
+import { openRequestBuckets } from '#foundation/open-request-buckets.js';
 import { type Logger, nestLogger } from '#observability/logger.js';
 import type { ReadinessCheck } from '#observability/readiness.js';
 import { consumingCheck, queueCheck } from '#worker/readiness-checks.js';
@@ -120,8 +121,13 @@ async function startApp(
   const queue = queueCheck(service.redisUrl, foundation.logger);
   undo.add(queue.close);
   const checks = [foundation.databaseCheck, queue.check];
+  const requests = await openRequestBuckets(service, foundation.database);
+  undo.add(requests.close);
   const api: ApiOptions = {
     ...foundation,
+    requestBuckets: requests.requestBuckets,
+    apiRatePerSecond: service.apiRatePerSecond,
+    trustedProxies: service.trustedProxies,
     databaseClock: foundation.clock,
     idMaker: foundation.ids,
     cursorSecret: service.encryptionKeys[0].key,

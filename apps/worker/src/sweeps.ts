@@ -6,6 +6,7 @@ import type { Database } from '#adapters/postgres/database.js';
 import { ensurePartitions } from '#adapters/postgres/partitions.js';
 import { findAlarming } from '#adapters/postgres/find-alarming.js';
 import { forgetExpiredKeys } from '#adapters/postgres/forget-expired-keys.js';
+import { forgetFullBuckets } from '#adapters/postgres/request-buckets.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
 import { reconcile } from '#pipeline/reconcile.js';
 import type { DeliveryEngine } from './engine.js';
@@ -55,6 +56,9 @@ export class Sweeps implements OnApplicationBootstrap {
       }),
       this.repeater('expired idempotency keys', HOUR_MS, async () => {
         await forgetExpiredKeys(database);
+      }),
+      this.repeater('full request buckets', HOUR_MS, async () => {
+        await forgetFullBuckets(database);
       }),
     ];
   }

@@ -36,6 +36,8 @@ describe('readEnvironment', () => {
       allowHttp: false,
       egressAllow: [],
       egressPorts: '80,443,1024-65535',
+      apiRatePerSecond: 100,
+      trustedProxies: [],
       logLevel: 'info',
       assumed: [],
     });
@@ -62,6 +64,8 @@ describe('readEnvironment', () => {
       POSTHORN_ALLOW_HTTP: 'true',
       POSTHORN_EGRESS_ALLOW: '10.0.0.0/8, fd00::/8',
       POSTHORN_EGRESS_PORTS: '443, 8000-8999',
+      POSTHORN_API_RATE_PER_SECOND: '2500',
+      POSTHORN_TRUSTED_PROXIES: '10.0.0.0/8, 2001:db8::/32',
       POSTHORN_HEADER_PREFIX: 'X-Acme',
     });
     expect(configuration).toMatchObject({
@@ -70,6 +74,8 @@ describe('readEnvironment', () => {
       allowHttp: true,
       egressAllow: ['10.0.0.0/8', 'fd00::/8'],
       egressPorts: '443, 8000-8999',
+      apiRatePerSecond: 2_500,
+      trustedProxies: ['10.0.0.0/8', '2001:db8::/32'],
       headerPrefix: 'X-Acme',
     });
     expect(configuration.encryptionKeys.map(({ id }) => id)).toEqual(['new', 'old.1']);
@@ -87,6 +93,8 @@ describe('readEnvironment', () => {
       POSTHORN_ALLOW_HTTP: 'yes',
       POSTHORN_EGRESS_ALLOW: '10.0.0.1',
       POSTHORN_EGRESS_PORTS: '0-80',
+      POSTHORN_API_RATE_PER_SECOND: '0',
+      POSTHORN_TRUSTED_PROXIES: 'nginx',
       LOG_LEVEL: 'loud',
     };
     const problems = problemsOf(() => readEnvironment('api', wrong));
@@ -109,6 +117,15 @@ describe('readEnvironment', () => {
       `POSTHORN_ENCRYPTION_KEYS ${problem}`,
     ]);
   });
+
+  test.each(['0', '-1', '1.5', '1e3', '100001', ' 100', 'off', 'unlimited'])(
+    'POSTHORN_API_RATE_PER_SECOND=%s',
+    (rate) => {
+      expect(
+        problemsOf(() => readEnvironment('api', { ...needed, POSTHORN_API_RATE_PER_SECOND: rate })),
+      ).toEqual(['POSTHORN_API_RATE_PER_SECOND must be a whole number from 1 to 100000']);
+    },
+  );
 
   test('API and worker need a database and keys, standalone needs nothing', () => {
     const missing = ['DATABASE_URL is needed', 'POSTHORN_ENCRYPTION_KEYS is needed'];

@@ -12,6 +12,8 @@ const ENCRYPTION_KEY_ID = /^[A-Za-z0-9_.-]{1,32}$/;
 const HEADER_PREFIX = /^[A-Za-z][!#$%&'*+.^_`|~0-9A-Za-z-]{0,49}$/;
 const PLATFORM_KEY = /^[\x21-\x7e][\x20-\x7e]{22,254}[\x21-\x7e]$/;
 const PORT_MAX = 65_535;
+/** More than one PostgreSQL or Redis can count; keeps a bucket's sums exact. */
+const API_RATE_PER_SECOND_MAX = 100_000;
 
 /** What a variable's documentation is made of; `default` is how it would be written in the environment. */
 interface Documented {
@@ -91,6 +93,16 @@ const environment = z.object({
     default: '80,443,1024-65535',
     meaning: 'Ports that an endpoint may have: single ones and ranges.',
   }),
+  POSTHORN_API_RATE_PER_SECOND: variable(z.string().default('100').transform(toRatePerSecond), {
+    default: '100',
+    meaning:
+      'Requests a second of each merchant key, held across all API processes: on Redis when `REDIS_URL` is set, else on PostgreSQL. What ten seconds allow may come at once. Platform keys are not limited.',
+  }),
+  POSTHORN_TRUSTED_PROXIES: variable(z.string().default('none').transform(toCidrs), {
+    default: 'none',
+    meaning:
+      'CIDRs of the proxies in front of the API whose `X-Forwarded-For` is believed: the client is the last address in it that is not one of them. From anybody else the header is ignored. The word `none` is an empty list.',
+  }),
   LOG_LEVEL: variable(
     z
       .string()
@@ -128,6 +140,9 @@ export interface Configuration {
   readonly egressAllow: readonly string[];
   /** Ports and ranges, as written. */
   readonly egressPorts: string;
+  /** Requests a second of a merchant key. */
+  readonly apiRatePerSecond: number;
+  readonly trustedProxies: readonly string[];
   readonly logLevel: Environment['LOG_LEVEL'];
   /** What standalone has set because the environment did not, as `NAME=value`. */
   readonly assumed: readonly string[];
@@ -195,6 +210,8 @@ function toConfiguration(values: Environment, assumed: readonly string[]): Confi
     allowHttp: values.POSTHORN_ALLOW_HTTP,
     egressAllow: values.POSTHORN_EGRESS_ALLOW,
     egressPorts: values.POSTHORN_EGRESS_PORTS,
+    apiRatePerSecond: values.POSTHORN_API_RATE_PER_SECOND,
+    trustedProxies: values.POSTHORN_TRUSTED_PROXIES,
     logLevel: values.LOG_LEVEL,
     assumed,
   };
@@ -259,6 +276,12 @@ function refuse(context: Context, message: string): never {
 function toPort(text: string, context: Context): number {
   const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
   return port <= PORT_MAX ? port : refuse(context, `must be a port from 0 to ${PORT_MAX}`);
+}
+
+function toRatePerSecond(text: string, context: Context): number {
+  const rate = /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN;
+  if (rate >= 1 && rate <= API_RATE_PER_SECOND_MAX) return rate;
+  return refuse(context, `must be a whole number from 1 to ${API_RATE_PER_SECOND_MAX}`);
 }
 
 function toBoolean(text: string, context: Context): boolean {

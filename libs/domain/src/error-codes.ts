@@ -25,7 +25,11 @@ export const API_ERRORS = {
   },
   url_not_allowed: { status: 422, meaning: 'The egress policy does not let anything be sent to this URL.' },
   schema_mismatch: { status: 422, meaning: "The event's data breaks the JSON Schema of its type." },
-  rate_limited: { status: 429, meaning: 'The key has used up its rate; Retry-After says when to come back.' },
+  rate_limited: {
+    status: 429,
+    meaning:
+      'The key has used up its rate, or too many wrong keys came from the address; Retry-After says when to come back.',
+  },
   internal_error: {
     status: 500,
     meaning: 'Something broke on our side; the request id finds it in the logs.',

@@ -40,6 +40,7 @@ export const apiKeyView = z
     prefix: z.string().meta({ description: 'The first characters of the key.' }),
     scopes: z.array(z.enum(PLATFORM_SCOPES)),
     expires_at: instant.nullable(),
+    last_used_at: instant.nullable().meta({ description: 'To about a minute; null: not yet.' }),
     created_at: instant,
   })
   .meta({ id: 'ApiKey' });
@@ -60,6 +61,7 @@ export function viewApiKey(key: ApiKey): ApiKeyView {
     prefix: key.prefix,
     scopes: PLATFORM_SCOPES.filter((scope) => key.scopes.includes(scope)),
     expires_at: key.expiresAt?.toISOString() ?? null,
+    last_used_at: key.lastUsedAt?.toISOString() ?? null,
     created_at: key.createdAt.toISOString(),
   };
 }

@@ -3,8 +3,8 @@ import { Reflector } from '@nestjs/core';
 import type { FastifyRequest } from 'fastify';
 import { catchError, from, type Observable } from 'rxjs';
 import { KeyDirectory } from '#adapters/postgres/api-keys.js';
-import { unauthenticated } from './authentication.guard.js';
 import { CONFIRMS_KEY } from './decorators.js';
+import { FailedAuthentication } from './failed-authentication.js';
 import { PrincipalCache } from './principal-cache.js';
 import { principalOf } from './principal.js';
 
@@ -18,6 +18,7 @@ export class ConfirmKeyInterceptor implements NestInterceptor {
     private readonly reflector: Reflector,
     private readonly keys: KeyDirectory,
     private readonly cache: PrincipalCache,
+    private readonly failures: FailedAuthentication,
   ) {}
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
@@ -31,7 +32,7 @@ export class ConfirmKeyInterceptor implements NestInterceptor {
     const { keyHash } = principalOf(request);
     this.cache.forget(keyHash);
     const live = await this.keys.find(keyHash);
-    if (live === null) throw unauthenticated();
+    if (live === null) throw this.failures.wrong(request);
     throw error;
   }
 }

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { requestDurations } from '#observability/metrics.js';
+import { clientAddressOf } from './client-address.js';
 import { stateOf } from './request-state.js';
 
 /** Nothing that a healthy installation does takes this long; what does is worth a line. */
@@ -30,6 +31,6 @@ function requestLine(request: FastifyRequest, status: number, durationMs: number
     status,
     duration_ms: Math.round(durationMs),
     key_id: request.posthorn?.principal?.keyId,
-    remote_address: request.ip,
+    remote_address: clientAddressOf(request),
   };
 }

@@ -1,6 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import type { Principal } from '#adapters/postgres/api-keys.js';
 import type { JsonDocument } from '#domain/raw-json.js';
+import type { Admission } from '../auth/request-rate.js';
 
 /** What the edge learns about a request on its way in. */
 export interface RequestState {
@@ -8,6 +9,8 @@ export interface RequestState {
   /** The content type as the client wrote it. */
   readonly contentType: string | undefined;
   principal: Principal | null;
+  /** Asked for while the key was looked up; null: not asked for yet. */
+  admission: Promise<Admission> | null;
   /** What the resource guard found under the ids of the path. */
   loaded: unknown;
   /** The one parse of the body; null while there was none, or when the body is empty. */

@@ -44,7 +44,7 @@ export function openApiDocument(app: INestApplication, version: string): OpenAPI
   document.components = {
     ...document.components,
     schemas: { ...document.components?.schemas, ...components },
-    headers: { RequestId: { description: 'Names this request in our logs.', schema: { type: 'string' } } },
+    headers: HEADERS,
     parameters: {
       IdempotencyKey: {
         name: 'Idempotency-Key',
@@ -64,6 +64,30 @@ export function openApiDocument(app: INestApplication, version: string): OpenAPI
   }
   return document;
 }
+
+const HEADERS = {
+  RequestId: { description: 'Names this request in our logs.', schema: { type: 'string' } },
+  RetryAfter: {
+    description: 'Seconds after which the call may be made again (RFC 9110, 10.2.3).',
+    schema: { type: 'integer', minimum: 1 },
+    example: 1,
+  },
+  RateLimitLimit: {
+    description: "Requests that a merchant's key may make at once. Not sent for a platform key.",
+    schema: { type: 'integer', minimum: 1 },
+    example: 1_000,
+  },
+  RateLimitRemaining: {
+    description: 'How many of them are left.',
+    schema: { type: 'integer', minimum: 0 },
+    example: 999,
+  },
+  RateLimitReset: {
+    description: 'Seconds after which all of them are there again.',
+    schema: { type: 'integer', minimum: 0 },
+    example: 1,
+  },
+} as const satisfies NonNullable<OpenAPIObject['components']>['headers'];
 
 type Schemas = NonNullable<NonNullable<OpenAPIObject['components']>['schemas']>;
 
@@ -104,7 +128,7 @@ export function operationsOf(item: PathItem): [Method, Operation][] {
   });
 }
 
-/** Adds what holds for every operation: its path's parameters, the Idempotency-Key of a POST, the X-Request-Id. */
+/** Adds what holds for every operation: its path's parameters, the Idempotency-Key of a POST, the headers of answers. */
 function complete(path: string, method: Method, operation: Operation): void {
   const parameters = (operation.parameters ??= []);
   for (const [, name = ''] of path.matchAll(/\{(\w+)\}/g)) {
@@ -115,12 +139,28 @@ function complete(path: string, method: Method, operation: Operation): void {
     parameters.push({ name, in: 'path', required: true, schema: { type: 'string' } });
   }
   if (method === 'post') parameters.push({ $ref: '#/components/parameters/IdempotencyKey' });
-  for (const response of Object.values(operation.responses)) {
+  const needsKey = operation.security !== undefined;
+  for (const [status, response] of Object.entries(operation.responses)) {
     if (response !== undefined && !('$ref' in response)) {
-      response.headers = { ...response.headers, 'X-Request-Id': { $ref: '#/components/headers/RequestId' } };
+      response.headers = { ...response.headers, ...headersOf(status, needsKey) };
     }
   }
 }
+
+function headersOf(status: string, needsKey: boolean): Readonly<Record<string, { readonly $ref: string }>> {
+  return {
+    'X-Request-Id': { $ref: '#/components/headers/RequestId' },
+    ...(RETRYABLE.has(status) && { 'Retry-After': { $ref: '#/components/headers/RetryAfter' } }),
+    ...(needsKey && (status.startsWith('2') || status === '429') && RATE_HEADERS),
+  };
+}
+
+const RETRYABLE: ReadonlySet<string> = new Set(['429', '503']);
+const RATE_HEADERS = {
+  'RateLimit-Limit': { $ref: '#/components/headers/RateLimitLimit' },
+  'RateLimit-Remaining': { $ref: '#/components/headers/RateLimitRemaining' },
+  'RateLimit-Reset': { $ref: '#/components/headers/RateLimitReset' },
+};
 
 /** An empty body counts as `{}`, so it may be left out where every field may be. */
 function admitEmptyBody(operation: Operation, schemas: Schemas): void {

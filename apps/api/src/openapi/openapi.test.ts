@@ -111,6 +111,31 @@ interface Parameter {
   readonly required?: boolean;
 }
 
+test('429 and 503 of every call with a key say when to come back, and 429 and success what is left of the rate', () => {
+  const refused = operations().filter(({ operation }) => operation.security !== undefined);
+  expect(refused.length).toBeGreaterThan(20);
+  for (const { name, operation } of refused) {
+    const headers = Object.fromEntries(
+      Object.entries(operation.responses)
+        .filter(([status]) => /^(2..|429|503)$/.test(status))
+        .map(([status, response]) => [status.startsWith('2') ? '2xx' : status, headersOf(response).sort()]),
+    );
+    const rate = ['RateLimit-Limit', 'RateLimit-Remaining', 'RateLimit-Reset'];
+    expect({ name, headers }).toEqual({
+      name,
+      headers: {
+        '2xx': [...rate, 'X-Request-Id'],
+        '429': [...rate, 'Retry-After', 'X-Request-Id'],
+        '503': ['Retry-After', 'X-Request-Id'],
+      },
+    });
+  }
+});
+
+function headersOf(response: object | undefined): string[] {
+  return response !== undefined && 'headers' in response ? Object.keys(response.headers as object) : [];
+}
+
 test('every reference leads somewhere, and every schema is led to', () => {
   const references = new Set(
     [...JSON.stringify(document).matchAll(/"\$ref":"([^"]+)"/g)].map(([, ref = '']) => ref),

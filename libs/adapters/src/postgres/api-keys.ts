@@ -39,6 +39,8 @@ export interface Principal {
 const LOOKUPS_PER_STATEMENT_MAX = 500;
 /** A second one, so that a slow statement does not hold up everybody who comes after it. */
 const STATEMENTS_MAX = 2;
+/** However many guess at once, they take turns at one connection, and nobody else waits behind them. */
+const SUSPECT_STATEMENTS_MAX = 1;
 
 /**
  * The keys that are live at this moment: known, not revoked, not expired, and not of a merchant that is being erased.
@@ -47,13 +49,17 @@ const STATEMENTS_MAX = 2;
 export class KeyDirectory {
   readonly #database: Database;
   readonly #lookups: MicroBatch<Uint8Array<ArrayBuffer>, Principal | null>;
+  readonly #suspectLookups: MicroBatch<Uint8Array<ArrayBuffer>, Principal | null>;
 
   constructor(database: Database) {
     this.#database = database;
-    this.#lookups = new MicroBatch({
-      run: (hashes) => this.findMany(hashes),
+    const run = (hashes: readonly Uint8Array<ArrayBuffer>[]): Promise<(Principal | null)[]> =>
+      this.findMany(hashes);
+    this.#lookups = new MicroBatch({ run, itemsMax: LOOKUPS_PER_STATEMENT_MAX, runsMax: STATEMENTS_MAX });
+    this.#suspectLookups = new MicroBatch({
+      run,
       itemsMax: LOOKUPS_PER_STATEMENT_MAX,
-      runsMax: STATEMENTS_MAX,
+      runsMax: SUSPECT_STATEMENTS_MAX,
     });
   }
 
@@ -63,6 +69,11 @@ export class KeyDirectory {
    */
   find(keyHash: Uint8Array<ArrayBuffer>): Promise<Principal | null> {
     return this.#lookups.add(keyHash);
+  }
+
+  /** As {@link find}, in a queue of its own, for whoever has sent too many keys that are none. */
+  findForSuspect(keyHash: Uint8Array<ArrayBuffer>): Promise<Principal | null> {
+    return this.#suspectLookups.add(keyHash);
   }
 
   /**
