@@ -16,6 +16,7 @@ import { type ReachFailpoint, UNARMED } from '#pipeline/failpoints.js';
 import { hintBudgets } from '#pipeline/hint-budget.js';
 import type { HintQueue } from '#pipeline/hint-queue.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
+import { AuditInterceptor } from './audit/audit-trail.js';
 import { AuthenticationGuard } from './auth/authentication.guard.js';
 import { ConfirmKeyInterceptor } from './auth/confirm-key.interceptor.js';
 import { PrincipalCache } from './auth/principal-cache.js';
@@ -117,5 +118,6 @@ const EDGE: Provider[] = [
   { provide: APP_INTERCEPTOR, useClass: ConfirmKeyInterceptor },
   { provide: APP_INTERCEPTOR, useClass: BodyInterceptor },
   { provide: APP_INTERCEPTOR, useClass: PostAnswerInterceptor },
+  { provide: APP_INTERCEPTOR, useClass: AuditInterceptor },
   { provide: APP_PIPE, useClass: SchemaPipe },
 ];

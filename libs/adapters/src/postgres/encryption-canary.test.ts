@@ -3,7 +3,12 @@ import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type { SecretBox } from '#pipeline/secret-box.js';
 import { createTestDatabase, type TestDatabase } from '#testkit/postgres.js';
 import { connectDatabase, type Database } from './database.js';
-import { checkEncryptionKeys, EncryptionKeyMismatch, type CanaryKey } from './encryption-canary.js';
+import {
+  checkEncryptionKeys,
+  EncryptionKeyMismatch,
+  retireKeys,
+  type CanaryKey,
+} from './encryption-canary.js';
 
 let db: TestDatabase;
 let database: Database;
@@ -39,18 +44,39 @@ function keyOf(id: string, mark = randomBytes(8).toString('hex')): CanaryKey {
 const idsThere = async (): Promise<string[]> =>
   (await database.encryptionCanary.findMany({ orderBy: { keyId: 'asc' } })).map(({ keyId }) => keyId);
 
-test('the first boot leaves a canary for each key, and later boots find it', async () => {
-  const keys = [keyOf('a'), keyOf('b')];
+test('the first boot leaves a canary for the key that seals, and later boots find it', async () => {
+  const keys = [keyOf('a'), keyOf('b')] as const;
   await checkEncryptionKeys(database, keys);
-  expect(await idsThere()).toEqual(['a', 'b']);
+  expect(await idsThere()).toEqual(['a']);
   await checkEncryptionKeys(database, keys);
+  expect(await idsThere()).toEqual(['a']);
 });
 
-test('a new key beside a known one is welcome, in either order', async () => {
+test('a new key beside a known one is welcome, and is needed once it has been the one that seals', async () => {
+  const [a, b] = [keyOf('a'), keyOf('b')];
+  await checkEncryptionKeys(database, [a]);
+  await checkEncryptionKeys(database, [a, b]);
+  expect(await idsThere()).toEqual(['a']);
+  await checkEncryptionKeys(database, [b, a]);
+  expect(await idsThere()).toEqual(['a', 'b']);
+  for (const [alone, lacking] of [
+    [a, 'b'],
+    [b, 'a'],
+  ] as const)
+    await expect(checkEncryptionKeys(database, [alone])).rejects.toThrow(`still needs: ${lacking} (`);
+});
+
+test('a key that nothing needs is retired, and from then on it is refused alone', async () => {
   const [a, b] = [keyOf('a'), keyOf('b')];
   await checkEncryptionKeys(database, [a]);
   await checkEncryptionKeys(database, [b, a]);
+  const needing = (needed: string) => (_: unknown, keyId: string) => Promise.resolve(keyId === needed);
+  expect(await retireKeys(database, 'b', needing('a'))).toEqual({ retired: [], needed: ['a'] });
   expect(await idsThere()).toEqual(['a', 'b']);
+  expect(await retireKeys(database, 'b', needing(''))).toEqual({ retired: ['a'], needed: [] });
+  expect(await idsThere()).toEqual(['b']);
+  await checkEncryptionKeys(database, [b]);
+  await expect(checkEncryptionKeys(database, [a])).rejects.toThrow(/has none of the keys .*: b$/);
 });
 
 test('another key under a known id is refused by name', async () => {
@@ -61,9 +87,9 @@ test('another key under a known id is refused by name', async () => {
 });
 
 test('only unknown keys are refused: all that is sealed would be lost', async () => {
-  await checkEncryptionKeys(database, [keyOf('a'), keyOf('b')]);
-  await expect(checkEncryptionKeys(database, [keyOf('c')])).rejects.toThrow(/has none of the keys .*: a, b$/);
-  expect(await idsThere()).toEqual(['a', 'b']);
+  await checkEncryptionKeys(database, [keyOf('a')]);
+  await expect(checkEncryptionKeys(database, [keyOf('c')])).rejects.toThrow(/has none of the keys .*: a$/);
+  expect(await idsThere()).toEqual(['a']);
 });
 
 test('of processes that boot an empty database with different keys, one wins', async () => {
