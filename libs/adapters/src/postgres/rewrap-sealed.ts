@@ -33,11 +33,11 @@ export interface Rewrapped {
 export async function rewrapSealed(database: Database, options: RewrapOptions): Promise<Rewrapped> {
   let rewrapped = 0;
   for (let pass = 1; ; pass++) {
-    const found = { rewrapped: 0, unopened: [] as string[] };
+    const found = { resealed: 0, rewrapped: 0, unopened: [] as string[] };
     for (const column of SEALED_COLUMNS) await rewrapColumn(database, column, options, found);
     rewrapped += found.rewrapped;
     // Whoever still seals under another key would keep this going for ever: the next run has to finish it.
-    if (found.rewrapped === 0 || pass === PASSES_MAX) return { rewrapped, unopened: found.unopened };
+    if (found.resealed === 0 || pass === PASSES_MAX) return { rewrapped, unopened: found.unopened };
   }
 }
 
@@ -61,7 +61,7 @@ async function rewrapColumn(
   database: Database,
   column: SealedColumn,
   { box, sealedPrefix, progress }: RewrapOptions,
-  found: { rewrapped: number; readonly unopened: string[] },
+  found: { resealed: number; rewrapped: number; readonly unopened: string[] },
 ): Promise<void> {
   const label = `${column.table}.${column.column}`;
   const isOld = Prisma.sql`NOT ${startsWith(column, sealedPrefix(box.sealingKeyId))}`;
@@ -72,6 +72,8 @@ async function rewrapColumn(
       if (found.unopened.length < UNOPENED_TOLD_MAX) found.unopened.push(`${label} of ${rowId}`);
     }
     if (resealed.length === 0) continue;
+    // Counted before it is known whether they could be replaced: what somebody else changed first is looked at again.
+    found.resealed += resealed.length;
     const count = await withDeadlockRetry(() => replace(database, column, resealed));
     found.rewrapped += count;
     rewrappedHere += count;
