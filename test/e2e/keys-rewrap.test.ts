@@ -99,7 +99,7 @@ async function storeAnswers(): Promise<void> {
 
 /** Goes on changing and sending until it is told to stop. Gives what was set last. */
 function keepWriting(client: ApiClient, merchantId: string, webhookId: string) {
-  let isStopped = false;
+  const stopping = new AbortController();
   const done = (async () => {
     for (let count = 1; ; count++) {
       const value = `value-${count}`;
@@ -118,12 +118,12 @@ function keepWriting(client: ApiClient, merchantId: string, webhookId: string) {
       expect(created.status).toBe(201);
       expect((await client.delete(`/v1/webhooks/${String(created.body['id'])}`)).status).toBe(204);
       await client.sendEvent(merchantId, { id: `event-${count}` });
-      if (isStopped) return { value, count };
+      if (stopping.signal.aborted) return { value, count };
     }
   })();
   return {
     stop: () => {
-      isStopped = true;
+      stopping.abort();
       return done;
     },
   };

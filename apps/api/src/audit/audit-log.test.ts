@@ -32,6 +32,16 @@ async function entries(query = ''): Promise<AuditEntryView[]> {
   return body.data;
 }
 
+interface AuditPage {
+  readonly data: readonly AuditEntryView[];
+  readonly next_cursor: string | null;
+}
+
+async function pageAt(cursor: string): Promise<AuditPage> {
+  const query = cursor === '' ? '' : `&cursor=${cursor}`;
+  return (await api.call<AuditPage>(`GET /v1/audit-log?limit=3${query}`)).body;
+}
+
 /** What a call leaves: newest first. */
 async function recordedBy(call: () => Promise<unknown>): Promise<AuditEntryView[]> {
   const before = new Set((await entries()).map(({ id }) => id));
@@ -335,11 +345,11 @@ describe('GET /v1/audit-log', () => {
   test('newest first, in pages that neither repeat nor leave out', async () => {
     const all = await entries();
     const paged: string[] = [];
-    for (let cursor: string | null = ''; cursor !== null;) {
-      const path: string = `GET /v1/audit-log?limit=3${cursor === '' ? '' : `&cursor=${cursor}`}`;
-      const { body } = await api.call<{ data: AuditEntryView[]; next_cursor: string | null }>(path);
-      paged.push(...body.data.map(({ id }) => id));
-      cursor = body.next_cursor;
+    let cursor: string | null = '';
+    while (cursor !== null) {
+      const page: AuditPage = await pageAt(cursor);
+      paged.push(...page.data.map(({ id }) => id));
+      cursor = page.next_cursor;
     }
     expect(paged.slice(0, all.length)).toEqual(all.map(({ id }) => id));
     expect(paged).toEqual([...new Set(paged)].sort().reverse());
