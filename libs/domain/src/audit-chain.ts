@@ -1,7 +1,7 @@
 import { createHash, createHmac } from 'node:crypto';
 
 /** SHA-256 and HMAC-SHA-256. */
-export const AUDIT_HASH_BYTES = 32;
+const AUDIT_HASH_BYTES = 32;
 /** As long as the key of an HMAC-SHA-256 gains from (RFC 2104, 3). */
 export const AUDIT_CHAIN_KEY_BYTES = 32;
 /** Enough that nobody finds out an erased payload by trying those that it might have been. */
