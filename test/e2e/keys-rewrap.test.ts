@@ -15,6 +15,7 @@ import { type Receiver, startReceiver } from '#testkit/receiver/receiver.js';
 import { killAll, runProgram } from './standalone-process.js';
 
 const REWRAP = 'dist/apps/api/src/keys-rewrap.js';
+const VERIFY = 'dist/apps/api/src/audit-verify.js';
 const PROGRAMS = ['api', 'worker', 'standalone'].map((name) => `dist/apps/${name}/src/main.js`);
 /** Enough windows of the command to be killed between two of them. */
 const ANSWERS = 12_000;
@@ -189,6 +190,15 @@ test('keys are rotated under traffic, with the command killed in the middle', as
   expect(arrived.at(-1)?.headers['x-shop']).toBe(value);
   for (const { body, headers } of arrived)
     new Webhook(webhook.secret).verify(body, headers as Record<string, string>);
+  const entries = await after.client.get<{ data: unknown[] }>(
+    '/v1/audit-log?action=encryption_keys.rewrapped',
+  );
+  expect(entries.body.data).toMatchObject([
+    { actor: 'system', target: 'fresh', after: { retired: ['old'] } },
+  ]);
+  // What was chained before the rotation verifies with the new key alone.
+  const verified = await runProgram(VERIFY, { environment: environmentOf(FRESH) }).ended;
+  expect(verified).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^OK: \d\d+ entries, /) });
   const complaints = installation.workers.flatMap(({ lines }) =>
     lines.filter((line) => line.includes('"level":50')),
   );

@@ -22,6 +22,9 @@ CREATE TABLE audit_chain_key (
   created_at timestamptz(3) NOT NULL DEFAULT now()
 );
 
+-- Whether the key has been the first one: then rows may need it, and no process may be without it.
+ALTER TABLE encryption_canaries ADD COLUMN has_sealed boolean NOT NULL DEFAULT true;
+
 -- A row is written once. After that it is sealed, once, and its payload and salt may be erased; nothing else.
 CREATE FUNCTION audit_log_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE

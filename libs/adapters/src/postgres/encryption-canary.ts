@@ -16,9 +16,9 @@ export interface CanaryKey {
 }
 
 /**
- * Proves at boot that the encryption keys are the ones that this database's secrets were sealed under. The first key,
- * which seals, leaves a sealed canary when it is new here. Each canary stands for rows that need its key, until
- * {@link retireKeys} has taken it away: every one must be opened by a key that was given.
+ * Proves at boot that the encryption keys are the ones that this database's secrets were sealed under. A key that is new
+ * here leaves a sealed canary; one that is not must open the canary that stands there. Rows may need every key that has
+ * been the first one, which seals, until {@link retireKeys} has found that none does: each of these must be given.
  *
  * @param keys the sealing one first
  * @throws {EncryptionKeyMismatch}
@@ -31,28 +31,34 @@ export async function checkEncryptionKeys(
     // Two processes that boot an empty database with different keys must not both believe that they were first.
     await transaction.$executeRaw`LOCK TABLE encryption_canaries IN SHARE ROW EXCLUSIVE MODE`;
     const canaries = await transaction.encryptionCanary.findMany({ orderBy: { keyId: 'asc' } });
-    const keysById = new Map(keys.map((key) => [key.id, key]));
-    const missing = canaries.map(({ keyId }) => keyId).filter((keyId) => !keysById.has(keyId));
-    if (missing.length > 0 && missing.length === canaries.length) {
-      throw new EncryptionKeyMismatch(
-        `POSTHORN_ENCRYPTION_KEYS has none of the keys that this database was sealed under: ${missing.join(', ')}`,
-      );
+    const canaryOf = new Map(canaries.map((canary) => [canary.keyId, canary]));
+    assertNoneMissing(
+      canaries.filter(({ hasSealed }) => hasSealed).map(({ keyId }) => keyId),
+      keys,
+    );
+    for (const [at, key] of keys.entries()) {
+      const isSealing = at === 0;
+      const canary = canaryOf.get(key.id);
+      if (canary === undefined) {
+        const sealed = key.box.seal(CANARY, canaryRowId(key.id));
+        await transaction.encryptionCanary.create({ data: { keyId: key.id, sealed, hasSealed: isSealing } });
+        continue;
+      }
+      assertOpens(key, canary.sealed);
+      if (!isSealing || canary.hasSealed) continue;
+      await transaction.encryptionCanary.update({ where: { keyId: key.id }, data: { hasSealed: true } });
     }
-    if (missing.length > 0) {
-      throw new EncryptionKeyMismatch(
-        `POSTHORN_ENCRYPTION_KEYS lacks keys that this database still needs: ${missing.join(', ')} (npm run keys:rewrap makes them superfluous)`,
-      );
-    }
-    for (const { keyId, sealed } of canaries) {
-      const key = keysById.get(keyId);
-      if (key !== undefined) assertOpens(key, sealed);
-    }
-    const [{ id, box }] = keys;
-    if (canaries.some(({ keyId }) => keyId === id)) return;
-    await transaction.encryptionCanary.create({
-      data: { keyId: id, sealed: box.seal(CANARY, canaryRowId(id)) },
-    });
   });
+}
+
+function assertNoneMissing(needed: readonly string[], keys: readonly CanaryKey[]): void {
+  const missing = needed.filter((keyId) => !keys.some(({ id }) => id === keyId));
+  if (missing.length === 0) return;
+  throw new EncryptionKeyMismatch(
+    missing.length === needed.length
+      ? `POSTHORN_ENCRYPTION_KEYS has none of the keys that this database was sealed under: ${missing.join(', ')}`
+      : `POSTHORN_ENCRYPTION_KEYS lacks keys that this database still needs: ${missing.join(', ')} (npm run keys:rewrap makes them superfluous)`,
+  );
 }
 
 /**
@@ -74,12 +80,17 @@ export async function retireKeys(
       const canaries = await transaction.encryptionCanary.findMany({ orderBy: { keyId: 'asc' } });
       const retired: string[] = [];
       const needed: string[] = [];
-      for (const { keyId } of canaries) {
+      for (const { keyId, hasSealed } of canaries) {
         if (keyId === sealingKeyId) continue;
         if (await isNeeded(transaction, keyId)) needed.push(keyId);
-        else retired.push(keyId);
+        else if (hasSealed) retired.push(keyId);
       }
       await transaction.encryptionCanary.deleteMany({ where: { keyId: { in: retired } } });
+      // A process that was not restarted may have gone on sealing under a key that was retired before.
+      await transaction.encryptionCanary.updateMany({
+        where: { keyId: { in: needed } },
+        data: { hasSealed: true },
+      });
       return { retired, needed };
     },
     { timeout: RETIRE_TIMEOUT_MS },
