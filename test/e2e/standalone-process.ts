@@ -23,6 +23,8 @@ export interface StartOptions {
   readonly identity?: Identity;
   /** This checkout if left out. */
   readonly cwd?: string;
+  /** Of a built program. */
+  readonly args?: readonly string[];
 }
 
 export interface Ended {
@@ -126,7 +128,11 @@ export function startStandalone(dataDir: string, options: StartOptions = {}): Po
 
 /** Runs a built program of this checkout. */
 export function runProgram(script: string, options: StartOptions): PosthornProgram {
-  return new PosthornProgram(process.execPath, ['--enable-source-maps', join(ROOT, script)], options);
+  return new PosthornProgram(
+    process.execPath,
+    ['--enable-source-maps', join(ROOT, script), ...(options.args ?? [])],
+    options,
+  );
 }
 
 /** The platform key that it printed. */

@@ -18,6 +18,7 @@ import { hintBudgets } from '#pipeline/hint-budget.js';
 import type { HintQueue } from '#pipeline/hint-queue.js';
 import type { RequestBuckets } from '#pipeline/request-buckets.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
+import { AuditInterceptor } from './audit/audit-trail.js';
 import { AuthenticationGuard } from './auth/authentication.guard.js';
 import { ConfirmKeyInterceptor } from './auth/confirm-key.interceptor.js';
 import { FailedAuthentication } from './auth/failed-authentication.js';
@@ -136,5 +137,6 @@ const EDGE: Provider[] = [
   { provide: APP_INTERCEPTOR, useClass: ConfirmKeyInterceptor },
   { provide: APP_INTERCEPTOR, useClass: BodyInterceptor },
   { provide: APP_INTERCEPTOR, useClass: PostAnswerInterceptor },
+  { provide: APP_INTERCEPTOR, useClass: AuditInterceptor },
   { provide: APP_PIPE, useClass: SchemaPipe },
 ];

@@ -1,5 +1,6 @@
 import type { Type } from '@nestjs/common';
 import { ApiKeysModule } from './api-keys/api-keys.module.js';
+import { AuditModule } from './audit/audit.module.js';
 import { DeliveriesModule } from './deliveries/deliveries.module.js';
 import { EventsModule } from './events/events.module.js';
 import { MerchantsModule } from './merchants/merchants.module.js';
@@ -12,4 +13,5 @@ export const RESOURCE_MODULES: readonly Type[] = [
   WebhooksModule,
   EventsModule,
   DeliveriesModule,
+  AuditModule,
 ];

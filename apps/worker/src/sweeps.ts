@@ -1,6 +1,7 @@
 import { Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { Gauge, type Registry } from 'prom-client';
+import { auditHead, sealAuditLog } from '#adapters/postgres/audit-chain.js';
 import { cancelForClosedEndpoints, CANCEL_BATCH_MAX } from '#adapters/postgres/cancel-deliveries.js';
 import type { Database } from '#adapters/postgres/database.js';
 import { ensurePartitions } from '#adapters/postgres/partitions.js';
@@ -9,9 +10,10 @@ import { forgetExpiredKeys } from '#adapters/postgres/forget-expired-keys.js';
 import { forgetFullBuckets } from '#adapters/postgres/request-buckets.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
 import { reconcile } from '#pipeline/reconcile.js';
+import type { SecretBox } from '#pipeline/secret-box.js';
 import type { DeliveryEngine } from './engine.js';
 import { type NextRun, Repeater } from './repeater.js';
-import { CLOCK, DATABASE, ENGINE, LOGGER, METRICS } from './tokens.js';
+import { CLOCK, DATABASE, ENGINE, LOGGER, METRICS, SECRET_BOX } from './tokens.js';
 
 /** What nobody has to ask for: everything that makes a lost hint, a lost worker or a new day go by unnoticed. */
 @Injectable()
@@ -24,6 +26,7 @@ export class Sweeps implements OnApplicationBootstrap {
     @Inject(CLOCK) clock: DatabaseClock,
     @Inject(LOGGER) private readonly log: Logger,
     @Inject(METRICS) metrics: Registry,
+    @Inject(SECRET_BOX) secretBox: SecretBox,
   ) {
     const alarms = new Gauge({
       name: 'posthorn_alarming_deliveries',
@@ -60,6 +63,18 @@ export class Sweeps implements OnApplicationBootstrap {
       this.repeater('full request buckets', HOUR_MS, async () => {
         await forgetFullBuckets(database);
       }),
+      this.repeater('the audit log', SEAL_MS, async () => {
+        const sealed = await sealAuditLog(database, secretBox, SEAL_ENTRIES_MAX);
+        return { pauseMs: sealed < SEAL_ENTRIES_MAX ? SEAL_MS : BUSY_SWEEP_MS };
+      }),
+      this.repeater("the audit log's head", HOUR_MS, async () => {
+        const head = await auditHead(database);
+        if (head === null) return;
+        const { sequence, mac } = head;
+        const text = `${sequence}:${Buffer.from(mac).toString('hex')}`;
+        // Its sequence is the count of entries: what is kept of these lines shows when the end of the log was cut off.
+        this.log.info({ head: text, entries: Number(sequence) }, 'audit log head');
+      }),
     ];
   }
 
@@ -94,6 +109,10 @@ const SLOW_LOOK_MS = 250;
 const REPAIR_MS = 10_000;
 /** Often enough that somebody hears of it soon, seldom enough that the log stays readable until they act. */
 const ALARM_MS = 60_000;
+/** Until it is sealed an entry can be altered unseen, so soon. */
+const SEAL_MS = 1_000;
+/** Tens of milliseconds of a transaction, and more than all calls of a second. */
+const SEAL_ENTRIES_MAX = 1_000;
 /** Partitions are a week ahead; an hour leaves many tries. */
 const HOUR_MS = 3_600_000;
 /** While the database is away, a line a minute says so; one a second would bury everything else. */

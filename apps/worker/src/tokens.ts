@@ -8,3 +8,5 @@ export const CLOCK = Symbol('WORKER_CLOCK');
 export const LOGGER = Symbol('WORKER_LOGGER');
 /** `Registry` of prom-client */
 export const METRICS = Symbol('WORKER_METRICS');
+/** `SecretBox` of #pipeline/secret-box.js */
+export const SECRET_BOX = Symbol('WORKER_SECRET_BOX');

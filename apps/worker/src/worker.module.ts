@@ -11,7 +11,7 @@ import { QUEUE_OF_LANE, type QueueConnection } from '#adapters/queue/queue-conne
 import { createDeliveryEngine, type DeliveryEngine, type EngineParts } from './engine.js';
 import { FastHintProcessor, SlowHintProcessor, SuspectHintProcessor } from './hint-processors.js';
 import { Sweeps } from './sweeps.js';
-import { CLOCK, DATABASE, ENGINE, LOGGER, METRICS } from './tokens.js';
+import { CLOCK, DATABASE, ENGINE, LOGGER, METRICS, SECRET_BOX } from './tokens.js';
 
 export interface WorkerOptions extends EngineParts {
   readonly queues: QueueConnection;
@@ -65,6 +65,7 @@ export class WorkerModule {
         { provide: CLOCK, useValue: options.clock },
         { provide: LOGGER, useValue: options.logger },
         { provide: METRICS, useValue: options.metrics },
+        { provide: SECRET_BOX, useValue: options.secretBox },
         Sweeps,
         ...PROCESSORS,
         {

@@ -10,6 +10,7 @@ export const ID_PREFIXES = {
   apiKey: 'key',
   recovery: 'rec',
   request: 'req',
+  auditEntry: 'aud',
 } as const;
 
 export type IdPrefix = (typeof ID_PREFIXES)[keyof typeof ID_PREFIXES];

@@ -19,6 +19,7 @@ import { createMetrics } from '#observability/metrics.js';
 import type { ReadinessCheck } from '#observability/readiness.js';
 import { DatabaseClock } from '#pipeline/database-clock.js';
 import type { Brand } from '#pipeline/sign.js';
+import { canaryKeys } from './encryption-keys.js';
 
 /** What every process of Posthorn stands on, made from its configuration. */
 export interface Foundation {
@@ -60,10 +61,7 @@ export async function layFoundation(
     const clock = new DatabaseClock();
     await learnClock(database, clock);
     const keys = configuration.encryptionKeys;
-    await checkEncryptionKeys(
-      database,
-      keys.map((key) => ({ id: key.id, box: new AesGcmSecretBox([key]) })),
-    );
+    await checkEncryptionKeys(database, canaryKeys(keys));
     const migrations = await migrationNames(ownMigrationsDir());
     const version = posthornVersion();
     return {

@@ -21,9 +21,6 @@ export async function installPlatformKey(
       'POSTHORN_PLATFORM_KEY looks like a generated key that was copied with a mistake.',
     );
   }
-  await installEnvironmentKey(database, {
-    id: ids.uuid(),
-    keyHash: hashApiKey(platformKey),
-    prefix: shownPrefix(platformKey),
-  });
+  const key = { id: ids.uuid(), keyHash: hashApiKey(platformKey), prefix: shownPrefix(platformKey) };
+  await installEnvironmentKey(database, key, ids.uuid());
 }

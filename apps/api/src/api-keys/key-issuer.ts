@@ -4,6 +4,7 @@ import { insertApiKey, type Scope } from '#adapters/postgres/api-keys.js';
 import { IdempotentPosts, type PostAnswer, type Transaction } from '#adapters/postgres/idempotent-posts.js';
 import { generateApiKey, hashApiKey, shownPrefix } from '#adapters/secrets/api-key-text.js';
 import type { IdMaker } from '#domain/ids.js';
+import type { AuditTrail } from '../audit/audit-trail.js';
 import type { IdempotentCall } from '../http/idempotency.js';
 import { ID_MAKER } from '../tokens.js';
 import { viewApiKey } from './api-key.schema.js';
@@ -30,6 +31,7 @@ export class KeyIssuer {
     merchantId: string | null,
     request: KeyRequest,
     call: IdempotentCall,
+    audit: AuditTrail,
     admit: (transaction: Transaction) => Promise<void> = () => Promise.resolve(),
   ): Promise<PostAnswer> {
     return this.posts.run(merchantId, call.key, call.contentHash, async (transaction) => {
@@ -44,7 +46,9 @@ export class KeyIssuer {
         scopes: request.scopes,
         expiresAt: request.expires_at,
       });
-      return { status: 201, body: { ...viewApiKey(row), key } };
+      const view = viewApiKey(row);
+      await audit.record(transaction, { merchantId, target: view.id, after: view });
+      return { status: 201, body: { ...view, key } };
     });
   }
 }

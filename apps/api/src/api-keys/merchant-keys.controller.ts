@@ -1,11 +1,12 @@
 import { Body, Controller, Delete, Get, Inject, Param, Post, Query } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type * as z from 'zod';
-import { listApiKeys, revokeApiKey } from '#adapters/postgres/api-keys.js';
+import { listApiKeys } from '#adapters/postgres/api-keys.js';
 import type { Database } from '#adapters/postgres/database.js';
 import type { PostAnswer } from '#adapters/postgres/idempotent-posts.js';
 import { lockActiveMerchant, type Merchant } from '#adapters/postgres/merchants.js';
 import { ID_PREFIXES, parseId } from '#domain/ids.js';
+import { Audit, type AuditTrail } from '../audit/audit-trail.js';
 import { Scopes } from '../auth/decorators.js';
 import { conflict, notFound } from '../http/api-error.js';
 import { Idempotency, type IdempotentCall } from '../http/idempotency.js';
@@ -17,6 +18,7 @@ import { readPage } from '../paging/page.js';
 import { DATABASE } from '../tokens.js';
 import { apiKeyPage, apiKeyQuery, merchantKeyCreate, newApiKeyView, viewApiKey } from './api-key.schema.js';
 import { KeyIssuer } from './key-issuer.js';
+import { revokeAudited } from './revoke-key.js';
 
 @ApiTags('API keys')
 @Scopes('admin')
@@ -36,13 +38,15 @@ export class MerchantKeysController {
     status: 201,
     schema: newApiKeyView,
     errors: [...BODY_ERRORS, 'not_found', 'conflict', 'idempotency_conflict'],
+    audit: 'api_key.created',
   })
   create(
     @Loaded() merchant: Merchant,
     @Body({ schema: merchantKeyCreate }) body: z.infer<typeof merchantKeyCreate>,
     @Idempotency() call: IdempotentCall,
+    @Audit() audit: AuditTrail,
   ): Promise<PostAnswer> {
-    return this.issuer.issue(merchant.id, body, call, async (transaction) => {
+    return this.issuer.issue(merchant.id, body, call, audit, async (transaction) => {
       if (!(await lockActiveMerchant(transaction, merchant.id)))
         throw conflict('The merchant is being erased.');
     });
@@ -72,10 +76,15 @@ export class MerchantKeysController {
     description: 'It is refused from the next request on, in every process.',
     status: 204,
     errors: ['not_found'],
+    audit: 'api_key.revoked',
   })
-  async revoke(@Loaded() merchant: Merchant, @Param('key_id') keyIdText: string): Promise<void> {
+  async revoke(
+    @Loaded() merchant: Merchant,
+    @Param('key_id') keyIdText: string,
+    @Audit() audit: AuditTrail,
+  ): Promise<void> {
     const keyId = parseId(ID_PREFIXES.apiKey, keyIdText);
-    if (keyId === null || !(await revokeApiKey(this.database, { merchantId: merchant.id }, keyId)))
-      throw notFound();
+    if (keyId === null) throw notFound();
+    await revokeAudited(this.database, { merchantId: merchant.id }, keyId, audit);
   }
 }

@@ -1,12 +1,12 @@
 import { Body, Controller, Delete, Get, Inject, Post, Query } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type * as z from 'zod';
-import { listApiKeys, revokeApiKey, type ApiKey } from '#adapters/postgres/api-keys.js';
+import { listApiKeys, type ApiKey } from '#adapters/postgres/api-keys.js';
 import type { Database } from '#adapters/postgres/database.js';
 import type { PostAnswer } from '#adapters/postgres/idempotent-posts.js';
 import { ID_PREFIXES } from '#domain/ids.js';
+import { Audit, type AuditTrail } from '../audit/audit-trail.js';
 import { Scopes } from '../auth/decorators.js';
-import { notFound } from '../http/api-error.js';
 import { Idempotency, type IdempotentCall } from '../http/idempotency.js';
 import { Loaded, Resource } from '../http/resource.js';
 import { BODY_ERRORS, Operation } from '../openapi/operation.js';
@@ -24,6 +24,7 @@ import {
 } from './api-key.schema.js';
 import { KeyIssuer } from './key-issuer.js';
 import { PlatformKeyLoader } from './platform-key.loader.js';
+import { revokeAudited } from './revoke-key.js';
 
 const PLATFORM = { merchantId: null };
 
@@ -44,12 +45,14 @@ export class PlatformKeysController {
     status: 201,
     schema: newApiKeyView,
     errors: [...BODY_ERRORS, 'idempotency_conflict'],
+    audit: 'api_key.created',
   })
   create(
     @Body({ schema: platformKeyCreate }) body: z.infer<typeof platformKeyCreate>,
     @Idempotency() call: IdempotentCall,
+    @Audit() audit: AuditTrail,
   ): Promise<PostAnswer> {
-    return this.issuer.issue(null, body, call);
+    return this.issuer.issue(null, body, call, audit);
   }
 
   @Get()
@@ -94,8 +97,9 @@ export class PlatformKeysController {
     description: 'It is refused from the next request on, in every process.',
     status: 204,
     errors: ['not_found'],
+    audit: 'api_key.revoked',
   })
-  async revoke(@Loaded() key: ApiKey): Promise<void> {
-    if (!(await revokeApiKey(this.database, PLATFORM, key.id))) throw notFound();
+  async revoke(@Loaded() key: ApiKey, @Audit() audit: AuditTrail): Promise<void> {
+    await revokeAudited(this.database, PLATFORM, key.id, audit);
   }
 }

@@ -9,6 +9,7 @@ import { IdempotentPosts, type PostAnswer, type Transaction } from '#adapters/po
 import { retryDelivery, type RetryOutcome } from '#adapters/postgres/retry-delivery.js';
 import { formatId, ID_PREFIXES } from '#domain/ids.js';
 import { Dispatcher, type DueDelivery } from '#pipeline/dispatch.js';
+import { Audit, type AuditTrail } from '../audit/audit-trail.js';
 import { Scopes } from '../auth/decorators.js';
 import { MerchantScope } from '../auth/principal.js';
 import { ApiError, conflict, notFound } from '../http/api-error.js';
@@ -122,16 +123,19 @@ export class DeliveriesController {
     status: 202,
     schema: deliveryView,
     errors: [...BODY_ERRORS, 'not_found', 'conflict', 'payload_redacted', 'idempotency_conflict'],
+    audit: 'delivery.retried',
   })
   async retry(
-    @Loaded() { id, merchantId }: DeliveryRecord,
+    @Loaded() delivery: DeliveryRecord,
     @Body({ schema: emptyBody }) _body: z.infer<typeof emptyBody>,
     @Idempotency() call: IdempotentCall,
+    @Audit() audit: AuditTrail,
   ): Promise<PostAnswer> {
+    const { id, merchantId } = delivery;
     const due: DueDelivery[] = [];
     const answer = await this.posts.run(merchantId, call.key, call.contentHash, async (transaction) => {
       due.push(dueOf(await retryDelivery(transaction, id)));
-      return { status: 202, body: await viewNow(transaction, id) };
+      return { status: 202, body: await recorded(transaction, delivery, audit) };
     });
     // After the commit, or a worker would look for it in vain. Empty when the answer is an earlier one.
     this.dispatcher.retrying(due.map((delivery) => ({ ...delivery, delayMs: 0 })));
@@ -148,26 +152,37 @@ export class DeliveriesController {
     status: 202,
     schema: deliveryView,
     errors: [...BODY_ERRORS, 'not_found', 'conflict', 'idempotency_conflict'],
+    audit: 'delivery.cancelled',
   })
   cancel(
-    @Loaded() { id, merchantId }: DeliveryRecord,
+    @Loaded() delivery: DeliveryRecord,
     @Body({ schema: emptyBody }) _body: z.infer<typeof emptyBody>,
     @Idempotency() call: IdempotentCall,
+    @Audit() audit: AuditTrail,
   ): Promise<PostAnswer> {
+    const { id, merchantId } = delivery;
     return this.posts.run(merchantId, call.key, call.contentHash, async (transaction) => {
       const outcome = await cancelDelivery(transaction, id);
       if (outcome === 'in_flight')
         throw conflict('An attempt is in flight: what becomes of it is not known yet.');
       if (outcome === 'final') throw conflict('The delivery is final already.');
-      return { status: 202, body: await viewNow(transaction, id) };
+      return { status: 202, body: await recorded(transaction, delivery, audit) };
     });
   }
 }
 
-async function viewNow(transaction: Transaction, id: string): Promise<z.infer<typeof deliveryView>> {
+/** The delivery as it is now; how it came to be so is in the audit log. */
+async function recorded(
+  transaction: Transaction,
+  before: DeliveryRecord,
+  audit: AuditTrail,
+): Promise<z.infer<typeof deliveryView>> {
+  const { id, merchantId } = before;
   const delivery = await new DeliveryLog(transaction).find({ id });
   if (delivery === null) throw notFound();
-  return viewDelivery(delivery);
+  const view = viewDelivery(delivery);
+  await audit.record(transaction, { merchantId, target: view.id, before: viewDelivery(before), after: view });
+  return view;
 }
 
 /** @throws {ApiError} 404 or 409 for what cannot be retried now */

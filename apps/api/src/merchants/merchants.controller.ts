@@ -12,6 +12,7 @@ import {
   type Merchant,
 } from '#adapters/postgres/merchants.js';
 import { ID_PREFIXES, type IdMaker } from '#domain/ids.js';
+import { Audit, type AuditedCall, type AuditTrail } from '../audit/audit-trail.js';
 import { Scopes } from '../auth/decorators.js';
 import { conflict } from '../http/api-error.js';
 import { Idempotency, type IdempotentCall } from '../http/idempotency.js';
@@ -50,10 +51,12 @@ export class MerchantsController {
     status: 201,
     schema: merchantView,
     errors: [...BODY_ERRORS, 'conflict', 'idempotency_conflict'],
+    audit: 'merchant.created',
   })
   create(
     @Body({ schema: merchantCreate }) body: z.infer<typeof merchantCreate>,
     @Idempotency() call: IdempotentCall,
+    @Audit() audit: AuditTrail,
   ): Promise<PostAnswer> {
     const work = this.posts.run(null, call.key, call.contentHash, async (transaction) => {
       const merchant = await insertMerchant(transaction, {
@@ -63,7 +66,9 @@ export class MerchantsController {
         dialect: body.dialect,
         metadata: body.metadata,
       });
-      return { status: 201, body: viewMerchant(merchant) };
+      const view = viewMerchant(merchant);
+      await audit.record(transaction, { merchantId: merchant.id, target: view.id, after: view });
+      return { status: 201, body: view };
     });
     return work.catch(externalIdTaken);
   }
@@ -106,18 +111,26 @@ export class MerchantsController {
     status: 200,
     schema: merchantView,
     errors: [...BODY_ERRORS, 'not_found', 'conflict'],
+    audit: 'merchant.updated',
   })
   async update(
     @Loaded() merchant: Merchant,
     @Body({ schema: merchantUpdate }) body: z.infer<typeof merchantUpdate>,
+    @Audit() audit: AuditTrail,
   ): Promise<MerchantView> {
     const { name, external_id: externalId, dialect, metadata } = body;
-    const updated = await updateMerchant(this.database, merchant.id, {
+    const changes = {
       ...(name === undefined ? {} : { name }),
       ...(externalId === undefined ? {} : { externalId }),
       ...(dialect === undefined ? {} : { dialect }),
       ...(metadata === undefined ? {} : { metadata }),
-    }).catch(externalIdTaken);
+    };
+    const updated = await updateMerchant(
+      this.database,
+      merchant.id,
+      changes,
+      audit.recording(auditedMerchant),
+    ).catch(externalIdTaken);
     if (updated === null) throw conflict('The merchant is being erased.');
     return viewMerchant(updated);
   }
@@ -131,11 +144,20 @@ export class MerchantsController {
     status: 202,
     schema: erasingView,
     errors: ['not_found'],
+    audit: 'merchant.erased',
   })
-  async erase(@Loaded() merchant: Merchant): Promise<z.infer<typeof erasingView>> {
-    await beginErasingMerchant(this.database, merchant.id);
+  async erase(
+    @Loaded() merchant: Merchant,
+    @Audit() audit: AuditTrail,
+  ): Promise<z.infer<typeof erasingView>> {
+    await beginErasingMerchant(this.database, merchant.id, audit.recording(auditedMerchant));
     return { status: 'erasing' };
   }
+}
+
+function auditedMerchant(before: Merchant, after: Merchant): AuditedCall {
+  const views = { before: viewMerchant(before), after: viewMerchant(after) };
+  return { merchantId: after.id, target: views.after.id, ...views };
 }
 
 function externalIdTaken(error: unknown): never {

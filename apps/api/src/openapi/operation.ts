@@ -1,9 +1,21 @@
-import { applyDecorators, HttpCode } from '@nestjs/common';
-import { ApiBody, ApiOperation, ApiResponse, ApiSecurity, type ApiBodyOptions } from '@nestjs/swagger';
+import { applyDecorators, HttpCode, SetMetadata } from '@nestjs/common';
+import {
+  ApiBody,
+  ApiExtension,
+  ApiOperation,
+  ApiResponse,
+  ApiSecurity,
+  type ApiBodyOptions,
+} from '@nestjs/swagger';
 import type { ZodType } from 'zod';
+import type { AuditAction } from '#domain/audit-actions.js';
 import { API_ERRORS, type ApiErrorCode } from '#domain/error-codes.js';
 
 export const BEARER = 'bearer';
+/** Metadata of a handler: the action that its calls are recorded under. */
+export const AUDITED = 'posthorn:audited';
+/** The same in the OpenAPI document. */
+export const AUDIT_EXTENSION = 'x-audit-action';
 const ERROR_REF = '#/components/schemas/Error';
 
 export interface OperationOptions {
@@ -19,6 +31,8 @@ export interface OperationOptions {
   readonly schema?: ZodType;
   /** Beyond those that every call may give. */
   readonly errors?: readonly ApiErrorCode[];
+  /** What a call is recorded as; its handler takes `@Audit()` and records it. Whatever changes something or shows a secret. */
+  readonly audit?: AuditAction;
   readonly isPublic?: boolean;
 }
 
@@ -41,7 +55,7 @@ const COMMON_ERRORS = [
 
 /** Success status and description of a route, as OpenAPI shows them. Every route has one: a test counts them. */
 export function Operation(options: OperationOptions): MethodDecorator {
-  const { id, summary, description, status, body, schema, errors = [], isPublic = false } = options;
+  const { id, summary, description, status, body, schema, errors = [], audit, isPublic = false } = options;
   const codes = isPublic ? errors : [...COMMON_ERRORS, ...errors];
   return applyDecorators(
     HttpCode(status),
@@ -55,6 +69,7 @@ export function Operation(options: OperationOptions): MethodDecorator {
       ApiResponse({ status: errorStatus, description: text, schema: { $ref: ERROR_REF } }),
     ),
     ...(isPublic ? [] : [ApiSecurity(BEARER)]),
+    ...(audit === undefined ? [] : [SetMetadata(AUDITED, audit), ApiExtension(AUDIT_EXTENSION, audit)]),
     ...(body === undefined ? [] : [ApiBody({ standardSchema: body } as ApiBodyOptions)]),
   );
 }

@@ -7,9 +7,10 @@ import type { Principal } from '#adapters/postgres/api-keys.js';
 import type { EndpointRecord } from '#adapters/postgres/endpoints-record.js';
 import { EndpointRepository, ENDPOINTS_PER_MERCHANT_MAX } from '#adapters/postgres/endpoints.js';
 import { IdempotentPosts, type PostAnswer } from '#adapters/postgres/idempotent-posts.js';
-import { ID_PREFIXES } from '#domain/ids.js';
+import { formatId, ID_PREFIXES } from '#domain/ids.js';
 import { generateSecret } from '#domain/secret.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
+import { Audit, type AuditTrail } from '../audit/audit-trail.js';
 import { CurrentPrincipal, Scopes } from '../auth/decorators.js';
 import { actingMerchant, MerchantScope } from '../auth/principal.js';
 import { type ApiError, conflict, invalidRequest, notFound } from '../http/api-error.js';
@@ -55,11 +56,13 @@ export class WebhooksController {
     status: 201,
     schema: newWebhookView,
     errors: [...BODY_ERRORS, 'not_found', 'conflict', 'idempotency_conflict', 'url_not_allowed'],
+    audit: 'webhook.created',
   })
   async create(
     @CurrentPrincipal() principal: Principal,
     @Body({ schema: webhookCreate }) body: WebhookCreate,
     @Idempotency() call: IdempotentCall,
+    @Audit() audit: AuditTrail,
   ): Promise<PostAnswer> {
     const merchantId = actingMerchant(principal, body.merchant_id);
     if (merchantId === null)
@@ -74,8 +77,11 @@ export class WebhooksController {
         return endpoint;
       });
       switch (created.kind) {
-        case 'created':
-          return { status: 201, body: { ...this.#view(created.endpoint), secret } };
+        case 'created': {
+          const view = this.#view(created.endpoint);
+          await audit.record(transaction, { merchantId, target: view.id, after: view });
+          return { status: 201, body: { ...view, secret } };
+        }
         case 'merchant_not_found':
           throw notFound();
         case 'too_many_endpoints':
@@ -133,14 +139,26 @@ export class WebhooksController {
     status: 200,
     schema: webhookView,
     errors: [...BODY_ERRORS, 'not_found', 'url_not_allowed'],
+    audit: 'webhook.updated',
   })
   async update(
     @Loaded() { id, merchantId }: EndpointRecord,
     @Body({ schema: webhookUpdate }) body: WebhookUpdate,
+    @Audit() audit: AuditTrail,
   ): Promise<WebhookView> {
     if (body.url !== undefined) refuseUrl(await this.egress.judgeForRegistration(body.url));
-    const updated = await this.endpoints.update({ id, merchantId }, (current, secrets) =>
-      endpointChanges(body, current, { secrets, headerPrefix: this.headerPrefix }),
+    // What changes nothing records nothing.
+    audit.nothingChanged();
+    const updated = await this.endpoints.update(
+      { id, merchantId },
+      (current, secrets) => endpointChanges(body, current, { secrets, headerPrefix: this.headerPrefix }),
+      audit.recording((before, after) => ({
+        merchantId,
+        target: formatId(ID_PREFIXES.endpoint, id),
+        before: this.#view(before),
+        after: this.#view(after),
+        hiddenMembers: body.headers === undefined ? [] : ['headers'],
+      })),
     );
     if (updated === null) throw notFound();
     return this.#view(updated);
@@ -156,9 +174,15 @@ export class WebhooksController {
       'What is still open and not in flight is cancelled. Its log stays, under `GET /v1/deliveries?webhook_id=`.',
     status: 204,
     errors: ['not_found'],
+    audit: 'webhook.deleted',
   })
-  async delete(@Loaded() { id, merchantId }: EndpointRecord): Promise<void> {
-    if (!(await this.endpoints.delete({ id, merchantId }))) throw notFound();
+  async delete(@Loaded() { id, merchantId }: EndpointRecord, @Audit() audit: AuditTrail): Promise<void> {
+    const recording = audit.recording((before: EndpointRecord) => ({
+      merchantId,
+      target: formatId(ID_PREFIXES.endpoint, id),
+      before: this.#view(before),
+    }));
+    if (!(await this.endpoints.delete({ id, merchantId }, recording))) throw notFound();
   }
 
   #view(endpoint: EndpointRecord): WebhookView {

@@ -1,6 +1,7 @@
 import { MicroBatch } from '#pipeline/micro-batch.js';
 import type { Database, Statements } from './database.js';
 import type { ApiKey, Prisma } from './generated/client.js';
+import { writeAudit } from './write-audit.js';
 
 export type { ApiKey };
 
@@ -163,13 +164,17 @@ export async function revokeApiKey(
  * safe when several processes boot at once.
  *
  * @param key its SHA-256 and shown prefix, and the id that it gets when it is new
+ * @param auditId of the entry that records it, when it was not in force already
  */
 export async function installEnvironmentKey(
   database: Database,
   key: { readonly id: string; readonly keyHash: Uint8Array<ArrayBuffer>; readonly prefix: string },
+  auditId: string,
 ): Promise<void> {
   await database.$transaction(async (transaction) => {
     await transaction.$executeRaw`SELECT pg_advisory_xact_lock(hashtextextended('posthorn environment key', 0))`;
+    const inForce = await transaction.$queryRaw<unknown[]>`
+      SELECT 1 FROM api_keys WHERE key_hash = ${key.keyHash} AND source = 'environment' AND revoked_at IS NULL`;
     await transaction.$executeRaw`
       UPDATE api_keys SET revoked_at = now()
       WHERE source = 'environment' AND revoked_at IS NULL AND key_hash <> ${key.keyHash}`;
@@ -178,5 +183,14 @@ export async function installEnvironmentKey(
       VALUES (${key.id}::uuid, NULL, 'environment', ${key.prefix}, ${key.keyHash}, ${[...PLATFORM_SCOPES]}::text[], 'environment')
       ON CONFLICT (key_hash) DO UPDATE
       SET source = 'environment', merchant_id = NULL, scopes = excluded.scopes, revoked_at = NULL, expires_at = NULL`;
+    if (inForce.length > 0) return;
+    await writeAudit(transaction, {
+      id: auditId,
+      action: 'environment_key.installed',
+      keyId: null,
+      merchantId: null,
+      target: null,
+      payload: { address: null, request_id: null, before: null, after: { prefix: key.prefix } },
+    });
   });
 }

@@ -3,7 +3,12 @@ import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
 import type { SecretBox } from '#pipeline/secret-box.js';
 import { createTestDatabase, type TestDatabase } from '#testkit/postgres.js';
 import { connectDatabase, type Database } from './database.js';
-import { checkEncryptionKeys, EncryptionKeyMismatch, type CanaryKey } from './encryption-canary.js';
+import {
+  checkEncryptionKeys,
+  EncryptionKeyMismatch,
+  retireKeys,
+  type CanaryKey,
+} from './encryption-canary.js';
 
 let db: TestDatabase;
 let database: Database;
@@ -40,17 +45,46 @@ const idsThere = async (): Promise<string[]> =>
   (await database.encryptionCanary.findMany({ orderBy: { keyId: 'asc' } })).map(({ keyId }) => keyId);
 
 test('the first boot leaves a canary for each key, and later boots find it', async () => {
-  const keys = [keyOf('a'), keyOf('b')];
+  const keys = [keyOf('a'), keyOf('b')] as const;
   await checkEncryptionKeys(database, keys);
   expect(await idsThere()).toEqual(['a', 'b']);
   await checkEncryptionKeys(database, keys);
 });
 
-test('a new key beside a known one is welcome, in either order', async () => {
+test('a key that has only opened so far may be missing, and may not be another one', async () => {
+  const [a, b] = [keyOf('a'), keyOf('b')];
+  await checkEncryptionKeys(database, [a, b]);
+  await checkEncryptionKeys(database, [a]);
+  await expect(checkEncryptionKeys(database, [a, keyOf('b')])).rejects.toThrow('the key b is not the key b');
+});
+
+test('a key that has sealed may not be missing, whatever comes first now', async () => {
+  const [a, b] = [keyOf('a'), keyOf('b')];
+  await checkEncryptionKeys(database, [a]);
+  await checkEncryptionKeys(database, [a, b]);
+  await checkEncryptionKeys(database, [b, a]);
+  await checkEncryptionKeys(database, [a, b]);
+  await expect(checkEncryptionKeys(database, [a])).rejects.toThrow('still needs: b (');
+  await expect(checkEncryptionKeys(database, [b])).rejects.toThrow('still needs: a (');
+});
+
+test('a key that nothing needs is retired, and from then on it is refused alone', async () => {
   const [a, b] = [keyOf('a'), keyOf('b')];
   await checkEncryptionKeys(database, [a]);
   await checkEncryptionKeys(database, [b, a]);
+  const needing = (needed: string) => (_: unknown, keyId: string) => Promise.resolve(keyId === needed);
+  expect(await retireKeys(database, 'b', needing('a'))).toEqual({ retired: [], needed: ['a'] });
   expect(await idsThere()).toEqual(['a', 'b']);
+  expect(await retireKeys(database, 'b', needing(''))).toEqual({ retired: ['a'], needed: [] });
+  expect(await idsThere()).toEqual(['b']);
+  await checkEncryptionKeys(database, [b]);
+  await expect(checkEncryptionKeys(database, [a])).rejects.toThrow(/has none of the keys .*: b$/);
+
+  // One that was not restarted seals under it still.
+  await checkEncryptionKeys(database, [b, a]);
+  expect(await retireKeys(database, 'b', needing(''))).toEqual({ retired: [], needed: [] });
+  expect(await retireKeys(database, 'b', needing('a'))).toEqual({ retired: [], needed: ['a'] });
+  await expect(checkEncryptionKeys(database, [b])).rejects.toThrow('still needs: a (');
 });
 
 test('another key under a known id is refused by name', async () => {
@@ -61,9 +95,9 @@ test('another key under a known id is refused by name', async () => {
 });
 
 test('only unknown keys are refused: all that is sealed would be lost', async () => {
-  await checkEncryptionKeys(database, [keyOf('a'), keyOf('b')]);
-  await expect(checkEncryptionKeys(database, [keyOf('c')])).rejects.toThrow(/has none of the keys .*: a, b$/);
-  expect(await idsThere()).toEqual(['a', 'b']);
+  await checkEncryptionKeys(database, [keyOf('a')]);
+  await expect(checkEncryptionKeys(database, [keyOf('c')])).rejects.toThrow(/has none of the keys .*: a$/);
+  expect(await idsThere()).toEqual(['a']);
 });
 
 test('of processes that boot an empty database with different keys, one wins', async () => {

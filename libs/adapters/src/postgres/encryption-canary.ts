@@ -1,5 +1,5 @@
 import type { SecretBox } from '#pipeline/secret-box.js';
-import type { Database } from './database.js';
+import type { Database, Statements } from './database.js';
 
 const CANARY = Buffer.from('posthorn encryption canary, version 1', 'utf8');
 
@@ -16,36 +16,89 @@ export interface CanaryKey {
 }
 
 /**
- * Proves at boot that the encryption keys are the ones that this database's secrets were sealed under. A key that has
- * not been seen before leaves a sealed canary; one that has must open the canary that stands there.
+ * Proves at boot that the encryption keys are the ones that this database's secrets were sealed under. A key that is new
+ * here leaves a sealed canary; one that is not must open the canary that stands there. Rows may need every key that has
+ * been the first one, which seals, until {@link retireKeys} has found that none does: each of these must be given.
  *
- * At least one of the given keys must be known once the database has any canary: otherwise all secrets that are
- * already there could no longer be opened.
- *
+ * @param keys the sealing one first
  * @throws {EncryptionKeyMismatch}
  */
-export async function checkEncryptionKeys(database: Database, keys: readonly CanaryKey[]): Promise<void> {
+export async function checkEncryptionKeys(
+  database: Database,
+  keys: readonly [CanaryKey, ...CanaryKey[]],
+): Promise<void> {
   await database.$transaction(async (transaction) => {
     // Two processes that boot an empty database with different keys must not both believe that they were first.
     await transaction.$executeRaw`LOCK TABLE encryption_canaries IN SHARE ROW EXCLUSIVE MODE`;
-    const canaries = await transaction.encryptionCanary.findMany();
-    const sealedByKeyId = new Map(canaries.map((canary) => [canary.keyId, canary.sealed]));
-    for (const key of keys) {
-      const sealed = sealedByKeyId.get(key.id);
-      if (sealed !== undefined) assertOpens(key, sealed);
+    const canaries = await transaction.encryptionCanary.findMany({ orderBy: { keyId: 'asc' } });
+    const canaryOf = new Map(canaries.map((canary) => [canary.keyId, canary]));
+    assertNoneMissing(
+      canaries.filter(({ hasSealed }) => hasSealed).map(({ keyId }) => keyId),
+      keys,
+    );
+    for (const [at, key] of keys.entries()) {
+      const isSealing = at === 0;
+      const canary = canaryOf.get(key.id);
+      if (canary === undefined) {
+        const sealed = key.box.seal(CANARY, canaryRowId(key.id));
+        await transaction.encryptionCanary.create({ data: { keyId: key.id, sealed, hasSealed: isSealing } });
+        continue;
+      }
+      assertOpens(key, canary.sealed);
+      if (!isSealing || canary.hasSealed) continue;
+      await transaction.encryptionCanary.update({ where: { keyId: key.id }, data: { hasSealed: true } });
     }
-    if (canaries.length > 0 && !keys.some((key) => sealedByKeyId.has(key.id))) {
-      throw new EncryptionKeyMismatch(
-        `POSTHORN_ENCRYPTION_KEYS has none of the keys that this database was sealed under: ${[...sealedByKeyId.keys()].sort().join(', ')}`,
-      );
-    }
-    const unseen = keys.filter((key) => !sealedByKeyId.has(key.id));
-    if (unseen.length === 0) return;
-    await transaction.encryptionCanary.createMany({
-      data: unseen.map(({ id, box }) => ({ keyId: id, sealed: box.seal(CANARY, canaryRowId(id)) })),
-    });
   });
 }
+
+function assertNoneMissing(needed: readonly string[], keys: readonly CanaryKey[]): void {
+  const missing = needed.filter((keyId) => !keys.some(({ id }) => id === keyId));
+  if (missing.length === 0) return;
+  throw new EncryptionKeyMismatch(
+    missing.length === needed.length
+      ? `POSTHORN_ENCRYPTION_KEYS has none of the keys that this database was sealed under: ${missing.join(', ')}`
+      : `POSTHORN_ENCRYPTION_KEYS lacks keys that this database still needs: ${missing.join(', ')} (npm run keys:rewrap makes them superfluous)`,
+  );
+}
+
+/**
+ * Takes away the canaries of keys that nothing needs any more, so that a boot without these keys is admitted, and one
+ * with them alone refused. No process can boot meanwhile.
+ *
+ * @param sealingKeyId the key that stays
+ * @param isNeeded whether a row is left that was sealed under a key
+ * @returns ids of the keys that may be forgotten, and of those that may not
+ */
+export async function retireKeys(
+  database: Database,
+  sealingKeyId: string,
+  isNeeded: (statements: Statements, keyId: string) => Promise<boolean>,
+): Promise<{ readonly retired: readonly string[]; readonly needed: readonly string[] }> {
+  return database.$transaction(
+    async (transaction) => {
+      await transaction.$executeRaw`LOCK TABLE encryption_canaries IN SHARE ROW EXCLUSIVE MODE`;
+      const canaries = await transaction.encryptionCanary.findMany({ orderBy: { keyId: 'asc' } });
+      const retired: string[] = [];
+      const needed: string[] = [];
+      for (const { keyId, hasSealed } of canaries) {
+        if (keyId === sealingKeyId) continue;
+        if (await isNeeded(transaction, keyId)) needed.push(keyId);
+        else if (hasSealed) retired.push(keyId);
+      }
+      await transaction.encryptionCanary.deleteMany({ where: { keyId: { in: retired } } });
+      // A process that was not restarted may have gone on sealing under a key that was retired before.
+      await transaction.encryptionCanary.updateMany({
+        where: { keyId: { in: needed } },
+        data: { hasSealed: true },
+      });
+      return { retired, needed };
+    },
+    { timeout: RETIRE_TIMEOUT_MS },
+  );
+}
+
+/** A look through each table that holds sealed values, for each old key. */
+const RETIRE_TIMEOUT_MS = 60_000;
 
 function assertOpens({ id, box }: CanaryKey, sealed: Uint8Array): void {
   try {

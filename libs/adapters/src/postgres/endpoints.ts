@@ -18,6 +18,7 @@ import {
 } from './endpoints-record.js';
 import { Prisma } from './generated/client.js';
 import type { Transaction } from './idempotent-posts.js';
+import type { OnChange } from './write-audit.js';
 
 /** Bounds what one event fans out to, and so what one accept has to write. */
 export const ENDPOINTS_PER_MERCHANT_MAX = 200;
@@ -159,6 +160,7 @@ export class EndpointRepository {
   async update(
     ref: EndpointRef,
     decide: (current: EndpointRecord, secrets: readonly string[]) => EndpointChanges,
+    onChange?: OnChange<EndpointRecord>,
   ): Promise<EndpointRecord | null> {
     const updated = await this.#inTransaction(async (tx) => {
       const now = await lockMerchantOf(tx, ref);
@@ -175,7 +177,9 @@ export class EndpointRepository {
       });
       if (changes.status !== undefined) await setGateStatus(tx, ref.id, changes.status);
       if (changesMatching(changes, current)) await raiseConfigVersion(tx, row.merchantId);
-      return toEndpointRecord(changed, this.#box);
+      const after = toEndpointRecord(changed, this.#box);
+      await onChange?.(tx, current, after);
+      return after;
     });
     if (updated?.status === 'disabled') await cancelOpenDeliveries(this.#db, [ref.id], CANCEL_BATCH_MAX);
     return updated;
@@ -185,17 +189,22 @@ export class EndpointRepository {
    * Deletes an endpoint: it gets no further event or attempt, what is open and not in flight is cancelled, its log
    * stays. False when there is none.
    */
-  async delete(ref: EndpointRef): Promise<boolean> {
+  async delete(ref: EndpointRef, onChange?: OnChange<EndpointRecord>): Promise<boolean> {
     const isDeleted = await this.#inTransaction(async (tx) => {
       const now = await lockMerchantOf(tx, ref);
       if (now === null) return false;
-      const { merchantId } = await tx.endpoint.update({
+      const before = await tx.endpoint.findUniqueOrThrow({
+        where: { id: ref.id },
+        include: ENDPOINT_RELATIONS,
+      });
+      const after = await tx.endpoint.update({
         where: { id: ref.id },
         data: { deletedAt: now, updatedAt: now, status: 'disabled', version: { increment: 1 } },
-        select: { merchantId: true },
+        include: ENDPOINT_RELATIONS,
       });
       await setGateStatus(tx, ref.id, 'disabled');
-      await raiseConfigVersion(tx, merchantId);
+      await raiseConfigVersion(tx, after.merchantId);
+      await onChange?.(tx, toEndpointRecord(before, this.#box), toEndpointRecord(after, this.#box));
       return true;
     });
     if (isDeleted) await cancelOpenDeliveries(this.#db, [ref.id], CANCEL_BATCH_MAX);

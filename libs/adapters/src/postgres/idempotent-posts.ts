@@ -10,6 +10,8 @@ export class PostAnswer {
   constructor(
     readonly status: number,
     readonly body: unknown,
+    /** Whether it was given before, and nothing was done now. */
+    readonly isReplay = false,
   ) {}
 }
 
@@ -100,7 +102,7 @@ export class IdempotentPosts {
     if (first === undefined || sealed === null || status === null) throw new IdempotencyConflict();
     if (!Buffer.from(first.content_hash).equals(contentHash)) throw new IdempotencyConflict();
     const json = Buffer.from(this.#secretBox.open(sealed, rowId(row))).toString('utf8');
-    return new PostAnswer(status, json === '' ? undefined : JSON.parse(json));
+    return new PostAnswer(status, json === '' ? undefined : JSON.parse(json), true);
   }
 
   async #store(transaction: Transaction, row: KeyRow, status: number, body: unknown): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Database, Statements } from './database.js';
 import type { Merchant, Prisma } from './generated/client.js';
+import type { OnChange } from './write-audit.js';
 
 export type { Merchant };
 
@@ -51,10 +52,11 @@ export function updateMerchant(
   database: Database,
   id: string,
   changes: MerchantChanges,
+  onChange: OnChange<Merchant>,
 ): Promise<Merchant | null> {
   return database.$transaction(async (transaction) => {
-    const [before] = await transaction.$queryRaw<{ dialect: string; status: string }[]>`
-      SELECT dialect, status FROM merchants WHERE id = ${id}::uuid FOR UPDATE`;
+    await transaction.$queryRaw`SELECT FROM merchants WHERE id = ${id}::uuid FOR UPDATE`;
+    const before = await transaction.merchant.findUnique({ where: { id } });
     if (before?.status !== 'active') return null;
     const { metadata, ...columns } = changes;
     const data: Prisma.MerchantUpdateInput = { ...columns, updatedAt: new Date() };
@@ -66,7 +68,9 @@ export function updateMerchant(
         data: { version: { increment: 1 } },
       });
     }
-    return transaction.merchant.update({ where: { id }, data });
+    const after = await transaction.merchant.update({ where: { id }, data });
+    await onChange(transaction, before, after);
+    return after;
   });
 }
 
@@ -74,10 +78,16 @@ export function updateMerchant(
  * Begins to erase a merchant: its keys are dead, its endpoints send nothing any more, and events for it are refused,
  * all in one transaction. Repeatable.
  */
-export async function beginErasingMerchant(database: Database, id: string): Promise<void> {
+export async function beginErasingMerchant(
+  database: Database,
+  id: string,
+  onChange: OnChange<Merchant>,
+): Promise<void> {
   await database.$transaction(async (transaction) => {
     const now = new Date();
-    await transaction.merchant.update({
+    await transaction.$queryRaw`SELECT FROM merchants WHERE id = ${id}::uuid FOR UPDATE`;
+    const before = await transaction.merchant.findUniqueOrThrow({ where: { id } });
+    const after = await transaction.merchant.update({
       where: { id },
       data: { status: 'erasing', configVersion: { increment: 1 }, updatedAt: now },
     });
@@ -90,6 +100,7 @@ export async function beginErasingMerchant(database: Database, id: string): Prom
       data: { status: 'disabled', disabledReason: 'manual', version: { increment: 1 }, updatedAt: now },
     });
     await transaction.endpointGate.updateMany({ where: { merchantId: id }, data: { status: 'disabled' } });
+    await onChange(transaction, before, after);
   });
 }
 

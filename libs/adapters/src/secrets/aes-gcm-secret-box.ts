@@ -48,15 +48,18 @@ export class AesGcmSecretBox implements SecretBox {
     return [...this.#keys.keys()];
   }
 
+  /** The id of the key that seals. */
+  get sealingKeyId(): string {
+    return this.#sealingKey.id;
+  }
+
   seal(plain: Uint8Array, rowId: string): Uint8Array<ArrayBuffer> {
     const { id, key } = this.#sealingKey;
     const nonce = randomBytes(NONCE_BYTES);
     const cipher = createCipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES });
     cipher.setAAD(Buffer.from(rowId, 'utf8'));
-    const keyId = Buffer.from(id, 'utf8');
     return Buffer.concat([
-      Buffer.from([LAYOUT, keyId.byteLength]),
-      keyId,
+      sealedPrefix(id),
       nonce,
       cipher.update(plain),
       cipher.final(),
@@ -88,6 +91,12 @@ export class AesGcmSecretBox implements SecretBox {
       );
     }
   }
+}
+
+/** What everything that a key has sealed begins with, and nothing that another key has sealed. */
+export function sealedPrefix(keyId: string): Uint8Array<ArrayBuffer> {
+  const id = Buffer.from(keyId, 'utf8');
+  return Buffer.concat([Buffer.from([LAYOUT, id.byteLength]), id]);
 }
 
 export class SealedValueError extends Error {
