@@ -81,6 +81,7 @@ export async function startApi(options: ApiUnderTestOptions): Promise<ApiUnderTe
     }),
     hintQueue: { add: () => Promise.resolve(), waiting: () => Promise.resolve(0) },
     headerPrefix: 'X-Posthorn',
+    retentionDays: 30,
     logger: createLogger(
       logTo ? { level: 'debug', name: 'api', destination: logTo } : { level: 'silent', name: 'api' },
     ),

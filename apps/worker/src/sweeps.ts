@@ -9,13 +9,16 @@ import { forgetExpiredKeys } from '#adapters/postgres/forget-expired-keys.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
 import { reconcile } from '#pipeline/reconcile.js';
 import type { DeliveryEngine } from './engine.js';
+import { Erasures } from './erasures.js';
 import { type NextRun, Repeater } from './repeater.js';
-import { CLOCK, DATABASE, ENGINE, LOGGER, METRICS } from './tokens.js';
+import type { Retention } from './retention.js';
+import { CLOCK, DATABASE, ENGINE, LOGGER, METRICS, RETENTION } from './tokens.js';
 
 /** What nobody has to ask for: everything that makes a lost hint, a lost worker or a new day go by unnoticed. */
 @Injectable()
 export class Sweeps implements OnApplicationBootstrap {
   private readonly repeaters: readonly Repeater[];
+  private isStopping = false;
 
   constructor(
     @Inject(ENGINE) engine: DeliveryEngine,
@@ -23,7 +26,10 @@ export class Sweeps implements OnApplicationBootstrap {
     @Inject(CLOCK) clock: DatabaseClock,
     @Inject(LOGGER) private readonly log: Logger,
     @Inject(METRICS) metrics: Registry,
+    @Inject(RETENTION) retention: Retention,
   ) {
+    const mayGoOn = () => !this.isStopping;
+    const erasures = new Erasures(database, log, metrics);
     const alarms = new Gauge({
       name: 'posthorn_alarming_deliveries',
       help: 'Open deliveries that seem to end the workers that send them; anything but 0 wants a person.',
@@ -56,6 +62,12 @@ export class Sweeps implements OnApplicationBootstrap {
       this.repeater('expired idempotency keys', HOUR_MS, async () => {
         await forgetExpiredKeys(database);
       }),
+      this.repeater('merchants to erase', SWEEP_MS, async () => {
+        const { isMoreToCome } = await erasures.run(mayGoOn);
+        return { pauseMs: isMoreToCome ? BUSY_SWEEP_MS : SWEEP_MS };
+      }),
+      this.repeater('old payloads', OLD_PAYLOADS_MS, () => retention.erasePayloads(mayGoOn)),
+      this.repeater('the old log', HOUR_MS, () => retention.trimLog(mayGoOn)),
     ];
   }
 
@@ -64,6 +76,7 @@ export class Sweeps implements OnApplicationBootstrap {
   }
 
   async stop(): Promise<void> {
+    this.isStopping = true;
     await Promise.all(this.repeaters.map((repeater) => repeater.stop()));
   }
 
@@ -88,6 +101,8 @@ const SLOW_LOOK_MS = 250;
 const REPAIR_MS = 10_000;
 /** Often enough that somebody hears of it soon, seldom enough that the log stays readable until they act. */
 const ALARM_MS = 60_000;
+/** What is kept for days may be kept for minutes more. */
+const OLD_PAYLOADS_MS = 600_000;
 /** Partitions are a week ahead; an hour leaves many tries. */
 const HOUR_MS = 3_600_000;
 /** While the database is away, a line a minute says so; one a second would bury everything else. */

@@ -7,14 +7,19 @@ import {
   Module,
 } from '@nestjs/common';
 import type { Queue } from 'bullmq';
+import type { MaintenanceSessions } from '#adapters/postgres/maintenance-session.js';
 import { QUEUE_OF_LANE, type QueueConnection } from '#adapters/queue/queue-connection.js';
 import { createDeliveryEngine, type DeliveryEngine, type EngineParts } from './engine.js';
 import { FastHintProcessor, SlowHintProcessor, SuspectHintProcessor } from './hint-processors.js';
+import { Retention } from './retention.js';
 import { Sweeps } from './sweeps.js';
-import { CLOCK, DATABASE, ENGINE, LOGGER, METRICS } from './tokens.js';
+import { CLOCK, DATABASE, ENGINE, LOGGER, METRICS, RETENTION } from './tokens.js';
 
 export interface WorkerOptions extends EngineParts {
   readonly queues: QueueConnection;
+  readonly maintenance: MaintenanceSessions;
+  /** For how many days the log is kept. */
+  readonly retentionDays: number;
 }
 
 const PROCESSORS = [FastHintProcessor, SlowHintProcessor, SuspectHintProcessor];
@@ -65,6 +70,7 @@ export class WorkerModule {
         { provide: CLOCK, useValue: options.clock },
         { provide: LOGGER, useValue: options.logger },
         { provide: METRICS, useValue: options.metrics },
+        { provide: RETENTION, useValue: new Retention(options) },
         Sweeps,
         ...PROCESSORS,
         {

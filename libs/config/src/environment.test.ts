@@ -36,6 +36,7 @@ describe('readEnvironment', () => {
       allowHttp: false,
       egressAllow: [],
       egressPorts: '80,443,1024-65535',
+      retentionDays: 30,
       logLevel: 'info',
       assumed: [],
     });
@@ -62,6 +63,7 @@ describe('readEnvironment', () => {
       POSTHORN_ALLOW_HTTP: 'true',
       POSTHORN_EGRESS_ALLOW: '10.0.0.0/8, fd00::/8',
       POSTHORN_EGRESS_PORTS: '443, 8000-8999',
+      POSTHORN_RETENTION_DAYS: '400',
       POSTHORN_HEADER_PREFIX: 'X-Acme',
     });
     expect(configuration).toMatchObject({
@@ -70,6 +72,7 @@ describe('readEnvironment', () => {
       allowHttp: true,
       egressAllow: ['10.0.0.0/8', 'fd00::/8'],
       egressPorts: '443, 8000-8999',
+      retentionDays: 400,
       headerPrefix: 'X-Acme',
     });
     expect(configuration.encryptionKeys.map(({ id }) => id)).toEqual(['new', 'old.1']);
@@ -87,6 +90,7 @@ describe('readEnvironment', () => {
       POSTHORN_ALLOW_HTTP: 'yes',
       POSTHORN_EGRESS_ALLOW: '10.0.0.1',
       POSTHORN_EGRESS_PORTS: '0-80',
+      POSTHORN_RETENTION_DAYS: '401',
       LOG_LEVEL: 'loud',
     };
     const problems = problemsOf(() => readEnvironment('api', wrong));

@@ -12,6 +12,8 @@ const ENCRYPTION_KEY_ID = /^[A-Za-z0-9_.-]{1,32}$/;
 const HEADER_PREFIX = /^[A-Za-z][!#$%&'*+.^_`|~0-9A-Za-z-]{0,49}$/;
 const PLATFORM_KEY = /^[\x21-\x7e][\x20-\x7e]{22,254}[\x21-\x7e]$/;
 const PORT_MAX = 65_535;
+/** A year and a month: three tables of a partition a day, all of which a list that finds little has to plan for. */
+const RETENTION_DAYS_MAX = 400;
 
 /** What a variable's documentation is made of; `default` is how it would be written in the environment. */
 interface Documented {
@@ -91,6 +93,11 @@ const environment = z.object({
     default: '80,443,1024-65535',
     meaning: 'Ports that an endpoint may have: single ones and ranges.',
   }),
+  POSTHORN_RETENTION_DAYS: variable(z.string().default('30').transform(toRetentionDays), {
+    default: '30',
+    meaning:
+      'Events, deliveries and attempts older than this many days go, a day at a time. What is still open by then, counted from when it was accepted or from its `deliver_at`, ends as `cancelled` with `expired`.',
+  }),
   LOG_LEVEL: variable(
     z
       .string()
@@ -128,6 +135,7 @@ export interface Configuration {
   readonly egressAllow: readonly string[];
   /** Ports and ranges, as written. */
   readonly egressPorts: string;
+  readonly retentionDays: number;
   readonly logLevel: Environment['LOG_LEVEL'];
   /** What standalone has set because the environment did not, as `NAME=value`. */
   readonly assumed: readonly string[];
@@ -195,6 +203,7 @@ function toConfiguration(values: Environment, assumed: readonly string[]): Confi
     allowHttp: values.POSTHORN_ALLOW_HTTP,
     egressAllow: values.POSTHORN_EGRESS_ALLOW,
     egressPorts: values.POSTHORN_EGRESS_PORTS,
+    retentionDays: values.POSTHORN_RETENTION_DAYS,
     logLevel: values.LOG_LEVEL,
     assumed,
   };
@@ -259,6 +268,13 @@ function refuse(context: Context, message: string): never {
 function toPort(text: string, context: Context): number {
   const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
   return port <= PORT_MAX ? port : refuse(context, `must be a port from 0 to ${PORT_MAX}`);
+}
+
+function toRetentionDays(text: string, context: Context): number {
+  const days = /^\d{1,4}$/.test(text) ? Number(text) : 0;
+  return days >= 1 && days <= RETENTION_DAYS_MAX
+    ? days
+    : refuse(context, `must be a whole number of days from 1 to ${RETENTION_DAYS_MAX}`);
 }
 
 function toBoolean(text: string, context: Context): boolean {

@@ -13,13 +13,13 @@ import {
 } from '#adapters/postgres/merchants.js';
 import { ID_PREFIXES, type IdMaker } from '#domain/ids.js';
 import { Scopes } from '../auth/decorators.js';
-import { conflict } from '../http/api-error.js';
+import { conflict, invalidRequest, notFound } from '../http/api-error.js';
 import { Idempotency, type IdempotentCall } from '../http/idempotency.js';
 import { Loaded, Resource } from '../http/resource.js';
 import { BODY_ERRORS, Operation } from '../openapi/operation.js';
 import { Cursors } from '../paging/cursors.js';
 import { readPage } from '../paging/page.js';
-import { DATABASE, ID_MAKER } from '../tokens.js';
+import { DATABASE, ID_MAKER, RETENTION_DAYS } from '../tokens.js';
 import { MerchantLoader } from './merchant.loader.js';
 import {
   erasingView,
@@ -41,6 +41,7 @@ export class MerchantsController {
     @Inject(ID_MAKER) private readonly ids: IdMaker,
     private readonly posts: IdempotentPosts,
     private readonly cursors: Cursors,
+    @Inject(RETENTION_DAYS) private readonly retentionDays: number,
   ) {}
 
   @Post()
@@ -55,12 +56,14 @@ export class MerchantsController {
     @Body({ schema: merchantCreate }) body: z.infer<typeof merchantCreate>,
     @Idempotency() call: IdempotentCall,
   ): Promise<PostAnswer> {
+    this.#checkPayloadRetention(body.payload_retention_days);
     const work = this.posts.run(null, call.key, call.contentHash, async (transaction) => {
       const merchant = await insertMerchant(transaction, {
         id: this.ids.uuid(),
         name: body.name,
         externalId: body.external_id,
         dialect: body.dialect,
+        payloadRetentionDays: body.payload_retention_days,
         metadata: body.metadata,
       });
       return { status: 201, body: viewMerchant(merchant) };
@@ -112,10 +115,13 @@ export class MerchantsController {
     @Body({ schema: merchantUpdate }) body: z.infer<typeof merchantUpdate>,
   ): Promise<MerchantView> {
     const { name, external_id: externalId, dialect, metadata } = body;
+    const { payload_retention_days: payloadRetentionDays } = body;
+    this.#checkPayloadRetention(payloadRetentionDays);
     const updated = await updateMerchant(this.database, merchant.id, {
       ...(name === undefined ? {} : { name }),
       ...(externalId === undefined ? {} : { externalId }),
       ...(dialect === undefined ? {} : { dialect }),
+      ...(payloadRetentionDays === undefined ? {} : { payloadRetentionDays }),
       ...(metadata === undefined ? {} : { metadata }),
     }).catch(externalIdTaken);
     if (updated === null) throw conflict('The merchant is being erased.');
@@ -127,14 +133,23 @@ export class MerchantsController {
   @Operation({
     id: 'eraseMerchant',
     summary: 'Erase a merchant',
-    description: 'Its keys are dead at once, and nothing is sent for it any more.',
+    description:
+      'Its keys are dead at once, and nothing is sent for it any more. What it had and what was logged of it is then ' +
+      'removed in the background; until that is done it can be read with the status `erasing`, and after that it is `not_found`.',
     status: 202,
     schema: erasingView,
     errors: ['not_found'],
   })
   async erase(@Loaded() merchant: Merchant): Promise<z.infer<typeof erasingView>> {
-    await beginErasingMerchant(this.database, merchant.id);
+    if (!(await beginErasingMerchant(this.database, merchant.id))) throw notFound();
     return { status: 'erasing' };
+  }
+
+  /** @throws {ApiError} 422 when it is longer than the log is kept */
+  #checkPayloadRetention(days: number | null | undefined): void {
+    if (days == null || days <= this.retentionDays) return;
+    const message = `must be at most ${this.retentionDays}, the days that the log is kept`;
+    throw invalidRequest([{ path: 'payload_retention_days', message }]);
   }
 }
 

@@ -12,6 +12,7 @@ export interface NewMerchant {
   readonly name: string;
   readonly externalId: string | null;
   readonly dialect: string;
+  readonly payloadRetentionDays: number | null;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
@@ -37,6 +38,7 @@ export interface MerchantChanges {
   readonly name?: string;
   readonly externalId?: string | null;
   readonly dialect?: string;
+  readonly payloadRetentionDays?: number | null;
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
@@ -71,12 +73,18 @@ export function updateMerchant(
 }
 
 /**
- * Begins to erase a merchant: its keys are dead, its endpoints send nothing any more, and events for it are refused,
- * all in one transaction. Repeatable.
+ * Begins to erase a merchant: its keys are dead, its endpoints send nothing any more, events for it are refused, and the
+ * job that removes its data is there, all in one transaction. Repeatable.
+ *
+ * @returns false when there is no such merchant (any more)
  */
-export async function beginErasingMerchant(database: Database, id: string): Promise<void> {
-  await database.$transaction(async (transaction) => {
-    const now = new Date();
+export function beginErasingMerchant(database: Database, id: string): Promise<boolean> {
+  return database.$transaction(async (transaction) => {
+    const [merchant] = await transaction.$queryRaw<{ status: string; now: Date }[]>`
+      SELECT status, now() FROM merchants WHERE id = ${id}::uuid FOR UPDATE`;
+    if (merchant === undefined) return false;
+    if (merchant.status === 'erasing') return true;
+    const { now } = merchant;
     await transaction.merchant.update({
       where: { id },
       data: { status: 'erasing', configVersion: { increment: 1 }, updatedAt: now },
@@ -90,6 +98,10 @@ export async function beginErasingMerchant(database: Database, id: string): Prom
       data: { status: 'disabled', disabledReason: 'manual', version: { increment: 1 }, updatedAt: now },
     });
     await transaction.endpointGate.updateMany({ where: { merchantId: id }, data: { status: 'disabled' } });
+    await transaction.$executeRaw`
+      INSERT INTO merchant_erasures (merchant_id, begun_by)
+      VALUES (${id}::uuid, pg_current_xact_id()::text::bigint)`;
+    return true;
   });
 }
 
