@@ -1,9 +1,9 @@
 import type { Logger } from 'pino';
 import { CANCEL_BATCH_MAX, expireOpenDeliveries } from '#adapters/postgres/cancel-deliveries.js';
-import { compactStats } from '#adapters/postgres/compact-stats.js';
 import type { Database } from '#adapters/postgres/database.js';
 import { erasePayloads, findPayloadRetentions } from '#adapters/postgres/erase-payloads.js';
 import type { MaintenanceSession, MaintenanceSessions } from '#adapters/postgres/maintenance-session.js';
+import { packStats } from '#adapters/postgres/pack-stats.js';
 import { removeOldPartitions } from '#adapters/postgres/remove-old-partitions.js';
 import { formatId, ID_PREFIXES } from '#domain/ids.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
@@ -21,7 +21,7 @@ export interface RetentionParts {
 export class Retention {
   constructor(private readonly parts: RetentionParts) {}
 
-  /** Ends what is open for too long, then drops the days that are over, then thins the statistics; by one worker at a time. */
+  /** Ends what is open for too long, then drops the days that are over; by one worker at a time. */
   async trimLog(mayGoOn: () => boolean): Promise<void> {
     const { maintenance } = this.parts;
     await maintenance.alone(RETENTION_LOCK, (session) => this.trim(session, mayGoOn));
@@ -38,8 +38,14 @@ export class Retention {
     const { dropped, kept } = await removeOldPartitions(session, { beforeMs, mayGoOn });
     if (dropped.length > 0) logger.info({ dropped }, 'partitions dropped');
     if (kept.length > 0) logger.info({ kept }, 'partitions kept: deliveries of those days are still open');
-    const statsDays = Math.max(retentionDays, STATS_DAYS_MIN) + 1;
-    await compactStats(database, new Date(nowMs - statsDays * DAY_MS), mayGoOn);
+  }
+
+  /** Packs the statistics of times that are over, and forgets those that no window reaches; by one worker at a time. */
+  async packStats(mayGoOn: () => boolean): Promise<void> {
+    const { database, maintenance, clock, retentionDays } = this.parts;
+    const days = Math.max(retentionDays, STATS_DAYS_MIN) + 1;
+    const limits = { forgetBeforeMs: clock.nowMs() - days * DAY_MS, mayGoOn };
+    await maintenance.alone(STATS_LOCK, () => packStats(database, limits));
   }
 
   /** Erases the bytes of events that their merchants want kept for a shorter time than the log. */
@@ -58,5 +64,6 @@ export class Retention {
 const DAY_MS = 86_400_000;
 /** The longest window that statistics are asked for. */
 const STATS_DAYS_MIN = 30;
-/** Any number that no other use of advisory locks in this database has. */
+/** Any numbers that no other use of advisory locks in this database has. */
 const RETENTION_LOCK = 7_061_737_470n;
+const STATS_LOCK = 7_061_737_471n;

@@ -67,6 +67,7 @@ export class Sweeps implements OnApplicationBootstrap {
         return { pauseMs: isMoreToCome ? BUSY_SWEEP_MS : SWEEP_MS };
       }),
       this.repeater('old payloads', OLD_PAYLOADS_MS, () => retention.erasePayloads(mayGoOn)),
+      this.repeater('statistics', STATS_MS, () => retention.packStats(mayGoOn)),
       this.repeater('the old log', HOUR_MS, () => retention.trimLog(mayGoOn)),
     ];
   }
@@ -103,6 +104,8 @@ const REPAIR_MS = 10_000;
 const ALARM_MS = 60_000;
 /** What is kept for days may be kept for minutes more. */
 const OLD_PAYLOADS_MS = 600_000;
+/** The period that attempts are counted in. */
+const STATS_MS = 300_000;
 /** Partitions are a week ahead; an hour leaves many tries. */
 const HOUR_MS = 3_600_000;
 /** While the database is away, a line a minute says so; one a second would bury everything else. */

@@ -4,7 +4,7 @@ const STEP_BITS = 3;
 
 /**
  * The bucket of a log-linear histogram that a duration falls in: every millisecond its own up to 8, then eight to each
- * power of two, from a millisecond to hours. What is read from it is exact up to 15 ms; see {@link latencyQuantileMs}.
+ * power of two, from a millisecond to hours. What is read from it is exact up to 15 ms; see {@link latencyQuantilesMs}.
  * @param durationMs from 0; fractions are dropped
  */
 export function latencyBucket(durationMs: number): number {
@@ -30,23 +30,33 @@ export interface BucketCount {
 }
 
 /**
- * A quantile of durations that were counted by {@link latencyBucket}, by nearest rank: the smallest duration that at least
- * the share `q` of all is not above. The middle of its bucket stands for it, which is off by at most a sixteenth (6.25%) of the
+ * Quantiles of durations that were counted by {@link latencyBucket}, by nearest rank: the smallest duration that at least the
+ * share `q` of all is not above. The middle of its bucket stands for it, which is off by at most a sixteenth (6.25%) of the
  * exact one, and by nothing up to 15 ms.
  * @param counts in any order; a bucket may stand in it more than once
- * @param q above 0, at most 1
- * @returns milliseconds; null when nothing was counted
+ * @param shares each above 0, at most 1
+ * @returns milliseconds, in the order of the shares; null when nothing was counted
  */
-export function latencyQuantileMs(counts: readonly BucketCount[], q: number): number | null {
-  const total = counts.reduce((sum, { count }) => sum + count, 0);
-  if (total === 0) return null;
-  const rank = Math.max(1, Math.ceil(q * total));
-  let passed = 0;
-  for (const { bucket, count } of counts.toSorted((a, b) => a.bucket - b.bucket)) {
-    passed += count;
-    if (passed >= rank) return bucketMiddleMs(bucket);
+export function latencyQuantilesMs(
+  counts: readonly BucketCount[],
+  shares: readonly number[],
+): number[] | null {
+  const byBucket = new Map<number, number>();
+  let total = 0;
+  for (const { bucket, count } of counts) {
+    byBucket.set(bucket, (byBucket.get(bucket) ?? 0) + count);
+    total += count;
   }
-  throw new RangeError(`${q} is not a quantile`);
+  if (total === 0) return null;
+  const ascending = [...byBucket].sort(([a], [b]) => a - b);
+  return shares.map((q) => {
+    let left = Math.max(1, Math.ceil(q * total));
+    for (const [bucket, count] of ascending) {
+      left -= count;
+      if (left <= 0) return bucketMiddleMs(bucket);
+    }
+    throw new RangeError(`${q} is not the share of a quantile`);
+  });
 }
 
 function bucketMiddleMs(bucket: number): number {

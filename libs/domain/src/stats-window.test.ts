@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { parseWindowMs, statsWindow } from './stats-window.js';
+import { parseWindowMs, STATS_WIDTHS, statsWindow } from './stats-window.js';
 
 const HOUR_MS = 3_600_000;
 
@@ -53,4 +53,13 @@ test('a window ends with the step that is under way, and is not shorter than ask
       expect(toMs - fromMs - hours * HOUR_MS).toBeLessThan(stepMs);
     }),
   );
+});
+
+test('no window has steps that are finer than what is kept of the time that it reaches back to', () => {
+  const nowMs = Date.parse('2026-03-04T05:06:07.890Z');
+  for (let hours = 1; hours <= 720; hours++) {
+    const { fromMs, stepMs } = statsWindow(hours * HOUR_MS, nowMs);
+    const width = STATS_WIDTHS.find(({ olderThanMs }) => fromMs < nowMs - olderThanMs)?.widthMs ?? 0;
+    expect(stepMs % width).toBe(0);
+  }
 });

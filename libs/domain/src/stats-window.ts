@@ -10,6 +10,18 @@ const STEPS_MS: readonly number[] = [5 * MINUTE_MS, 15 * MINUTE_MS, HOUR_MS, 6 *
 /** What a chart still shows as points. */
 const POINTS_MAX = 180;
 
+/**
+ * How wide the periods are that counts are kept in once they are older than an age, the oldest first: never wider than the
+ * steps of a window that reaches there.
+ */
+export const STATS_WIDTHS: readonly { readonly olderThanMs: number; readonly widthMs: number }[] = [
+  { olderThanMs: 8 * DAY_MS, widthMs: 6 * HOUR_MS },
+  { olderThanMs: 2 * DAY_MS, widthMs: HOUR_MS },
+  { olderThanMs: 16 * HOUR_MS, widthMs: 15 * MINUTE_MS },
+  // Written by commits under way until a moment after they are over.
+  { olderThanMs: 15 * MINUTE_MS, widthMs: 5 * MINUTE_MS },
+];
+
 /** A time up to now, cut into steps that begin at multiples of their length since the epoch. */
 export interface StatsWindow {
   /** Unix milliseconds; the start of the first step. */

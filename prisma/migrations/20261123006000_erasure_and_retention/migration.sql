@@ -27,3 +27,13 @@ CREATE INDEX held_payloads_merchant ON held_payloads (merchant_id, event_id);
 
 -- Deleted endpoints too: their logs and statistics are the merchant's, and are erased with it.
 CREATE INDEX endpoints_merchant_any ON endpoints (merchant_id);
+
+-- Statistics of periods that are over, a row each, the older the wider: {"succeeded": [[bucket, attempts], …], …}. A month of
+-- an endpoint is some hundred of these, where delivery_stats has a row for each outcome and bucket of each five minutes.
+CREATE TABLE delivery_stats_packed (
+  endpoint_id  uuid NOT NULL,
+  period_start timestamptz NOT NULL,
+  merchant_id  uuid NOT NULL,
+  counts       jsonb NOT NULL,
+  PRIMARY KEY (endpoint_id, period_start)
+);

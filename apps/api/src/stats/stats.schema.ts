@@ -1,15 +1,18 @@
 import * as z from 'zod';
-import type { StatsRow } from '#adapters/postgres/delivery-stats.js';
+import type { OutcomeCounts } from '#adapters/postgres/delivery-stats.js';
 import { type Outcome, OUTCOMES } from '#domain/attempt-outcome.js';
 import { formatId, ID_PREFIXES } from '#domain/ids.js';
-import { type BucketCount, latencyQuantileMs } from '#domain/latency-histogram.js';
+import { latencyQuantilesMs } from '#domain/latency-histogram.js';
 import { parseWindowMs, type StatsWindow } from '#domain/stats-window.js';
 import { idOf, instant } from '../http/fields.js';
 
 export const statsQuery = z.strictObject({
   window: z
     .string()
-    .refine((text) => parseWindowMs(text) !== null, 'must be a number of hours or days from 1h to 30d, such as 24h')
+    .refine(
+      (text) => parseWindowMs(text) !== null,
+      'must be a number of hours or days from 1h to 30d, such as 24h',
+    )
     .default('24h')
     .meta({
       description: 'A number of hours or days up to now, from `1h` to `30d`.',
@@ -57,64 +60,61 @@ export const statsView = z
         'The length of a step of the series: 300 for windows of up to 15 hours, 900 up to 45 hours, 3600 up to 180 hours, ' +
         '21600 beyond. Steps begin at multiples of it, UTC.',
     }),
-    series: z.array(point).meta({ description: 'Every step from `from` to `to`, those without attempts too.' }),
+    series: z
+      .array(point)
+      .meta({ description: 'Every step from `from` to `to`, those without attempts too.' }),
   })
   .meta({ id: 'WebhookStats' });
 export type StatsView = z.infer<typeof statsView>;
 
 /** Of the others no answer was waited for, so that how long they took says nothing of the receiver. */
-const TIMED_OUTCOMES: ReadonlySet<Outcome> = new Set([
+const TIMED_OUTCOMES = [
   'succeeded',
   'http_error',
   'redirect',
   'invalid_response',
   'timeout',
-] satisfies Outcome[]);
+] as const satisfies readonly Outcome[];
 
 export function viewStats(
   endpointId: string,
   window: string,
   { fromMs, toMs, stepMs }: StatsWindow,
-  rows: readonly StatsRow[],
+  steps: readonly OutcomeCounts[],
 ): StatsView {
-  const byStep = Map.groupBy(rows, ({ stepStart }) => stepStart.getTime());
-  const total = summarize(rows);
-  const steps = Array.from({ length: (toMs - fromMs) / stepMs }, (_, index) => fromMs + index * stepMs);
+  const total = summarize(steps);
+  const outcomes = Object.fromEntries(OUTCOMES.map((outcome) => [outcome, count(steps, outcome)]));
   return {
     webhook_id: formatId(ID_PREFIXES.endpoint, endpointId),
     window,
     from: new Date(fromMs).toISOString(),
     to: new Date(toMs).toISOString(),
     attempts: total.attempts,
-    outcomes: countOutcomes(rows),
+    outcomes: outcomes as StatsView['outcomes'],
     success_rate: total.attempts === 0 ? null : total.succeeded / total.attempts,
     latency_ms: total.latency_ms,
     step_seconds: stepMs / 1_000,
-    series: steps.map((startMs) => ({
-      start: new Date(startMs).toISOString(),
-      ...summarize(byStep.get(startMs) ?? []),
+    series: steps.map((step, index) => ({
+      start: new Date(fromMs + index * stepMs).toISOString(),
+      ...summarize([step]),
     })),
   };
 }
 
-function summarize(rows: readonly StatsRow[]): Omit<z.infer<typeof point>, 'start'> {
-  const attempts = sum(rows);
-  const succeeded = sum(rows.filter(({ outcome }) => outcome === 'succeeded'));
-  const timed = rows.filter(({ outcome }) => TIMED_OUTCOMES.has(outcome));
-  return { attempts, succeeded, failed: attempts - succeeded, latency_ms: quantiles(timed) };
+function summarize(steps: readonly OutcomeCounts[]): Omit<z.infer<typeof point>, 'start'> {
+  const attempts = OUTCOMES.reduce((sum, outcome) => sum + count(steps, outcome), 0);
+  const succeeded = count(steps, 'succeeded');
+  return { attempts, succeeded, failed: attempts - succeeded, latency_ms: quantiles(steps) };
 }
 
-function quantiles(counts: readonly BucketCount[]): StatsView['latency_ms'] {
-  const [p50, p95, p99] = [0.5, 0.95, 0.99].map((q) => latencyQuantileMs(counts, q));
-  return p50 == null || p95 == null || p99 == null ? null : { p50, p95, p99 };
+function count(steps: readonly OutcomeCounts[], outcome: Outcome): number {
+  let sum = 0;
+  for (const step of steps) for (const counted of step.get(outcome) ?? []) sum += counted.count;
+  return sum;
 }
 
-function countOutcomes(rows: readonly StatsRow[]): StatsView['outcomes'] {
-  const counts = Object.fromEntries(OUTCOMES.map((outcome) => [outcome, 0])) as Record<Outcome, number>;
-  for (const { outcome, count } of rows) counts[outcome] += count;
-  return counts;
-}
-
-function sum(rows: readonly StatsRow[]): number {
-  return rows.reduce((total, { count }) => total + count, 0);
+function quantiles(steps: readonly OutcomeCounts[]): StatsView['latency_ms'] {
+  const counts = steps.flatMap((step) => TIMED_OUTCOMES.flatMap((outcome) => step.get(outcome) ?? []));
+  const [p50, p95, p99] = latencyQuantilesMs(counts, [0.5, 0.95, 0.99]) ?? [];
+  return p50 === undefined || p95 === undefined || p99 === undefined ? null : { p50, p95, p99 };
 }

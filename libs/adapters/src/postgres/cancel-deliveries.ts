@@ -93,7 +93,7 @@ export function expireOpenDeliveries(db: Database, beforeMs: number, limit: numb
                  SELECT deliver_at FROM events WHERE id = o.event_id AND id < ${before}::uuid OFFSET 0
                ) AS e ON true
                WHERE o.delivery_id < ${before}::uuid AND o.lease_until IS NULL
-                 AND NOT (o.attempt_number = 0 AND o.due_at > ${new Date(beforeMs)}::timestamptz)
+                 AND NOT (o.attempt_number = 0 AND o.due_at > now())
                  AND (e.deliver_at IS NULL OR e.deliver_at < ${new Date(beforeMs)}::timestamptz)
                LIMIT ${limit}
                FOR UPDATE OF o SKIP LOCKED`,

@@ -92,11 +92,16 @@ function removeHeaderKeys(tx: Statements, merchantId: string, limit: number): Pr
                   WHERE kind = 'header' AND merchant_id = ${merchantId}::uuid LIMIT ${limit})`;
 }
 
-function removeStats(tx: Statements, merchantId: string, limit: number): Promise<number> {
-  return tx.$executeRaw`
+async function removeStats(tx: Statements, merchantId: string, limit: number): Promise<number> {
+  const removed = await tx.$executeRaw`
     DELETE FROM delivery_stats
     WHERE ctid = ANY (ARRAY(SELECT s.ctid FROM endpoints e JOIN delivery_stats s ON s.endpoint_id = e.id
                             WHERE e.merchant_id = ${merchantId}::uuid LIMIT ${limit}))`;
+  const packed = await tx.$executeRaw`
+    DELETE FROM delivery_stats_packed
+    WHERE ctid = ANY (ARRAY(SELECT s.ctid FROM endpoints e JOIN delivery_stats_packed s ON s.endpoint_id = e.id
+                            WHERE e.merchant_id = ${merchantId}::uuid LIMIT ${limit}))`;
+  return removed + packed;
 }
 
 async function removePayloadSweep(tx: Statements, merchantId: string, limit: number): Promise<number> {
