@@ -11,12 +11,15 @@ const externalId = text({ lengthMin: 1, lengthMax: EXTERNAL_ID_LENGTH_MAX }).met
 });
 const dialect = z.enum(DIALECT_NAMES).meta({ description: 'The wire format that its receivers know.' });
 
-const payloadRetentionDays = z.int().min(1).meta({
-  description:
-    "After this many days the data of the merchant's events, and the bodies of what receivers answered, are erased, once all " +
-    'of an event\'s deliveries are final. At most the days that the whole log is kept. null: as long as the log.',
-  examples: [7],
-});
+const payloadRetentionDays = z
+  .int()
+  .min(1)
+  .meta({
+    description:
+      "After this many days the data of the merchant's events, and the bodies of what receivers answered, are erased, once all " +
+      "of an event's deliveries are final. At most the days that the whole log is kept. null: as long as the log.",
+    examples: [7],
+  });
 
 export const merchantCreate = z
   .strictObject({

@@ -147,7 +147,7 @@ export class MerchantsController {
 
   /** @throws {ApiError} 422 when it is longer than the log is kept */
   #checkPayloadRetention(days: number | null | undefined): void {
-    if (days == null || days <= this.retentionDays) return;
+    if ((days ?? 0) <= this.retentionDays) return;
     const message = `must be at most ${this.retentionDays}, the days that the log is kept`;
     throw invalidRequest([{ path: 'payload_retention_days', message }]);
   }

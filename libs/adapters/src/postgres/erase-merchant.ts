@@ -54,12 +54,12 @@ function eraseBatch(db: Database, merchantId: string, firstStep: number): Promis
         SELECT rows_removed AS "rowsRemoved" FROM merchant_erasures
         WHERE merchant_id = ${merchantId}::uuid FOR UPDATE SKIP LOCKED`;
       if (job === undefined) return { kind: 'elsewhere' };
-      for (const { name, run } of ERASURE_STEPS.slice(firstStep)) {
-        const removed = await run(tx, merchantId, ROWS_PER_BATCH_MAX);
+      for (const step of ERASURE_STEPS.slice(firstStep)) {
+        const removed = await step.run(tx, merchantId, ROWS_PER_BATCH_MAX);
         if (removed === 0) continue;
         await tx.$executeRaw`
           UPDATE merchant_erasures SET rows_removed = rows_removed + ${removed} WHERE merchant_id = ${merchantId}::uuid`;
-        return { kind: 'removing', step: name, rowsRemoved: Number(job.rowsRemoved) + removed };
+        return { kind: 'removing', step: step.name, rowsRemoved: Number(job.rowsRemoved) + removed };
       }
       await tx.$executeRaw`DELETE FROM merchant_erasures WHERE merchant_id = ${merchantId}::uuid`;
       // Its references make this fail, and the batch with it, while anything is left that a step should have removed.

@@ -97,11 +97,7 @@ export class IdempotentPosts {
   }
 
   /** The answer that the key has; null when it has none. */
-  async #replay(
-    transaction: Transaction,
-    row: KeyRow,
-    contentHash: Uint8Array,
-  ): Promise<PostAnswer | null> {
+  async #replay(transaction: Transaction, row: KeyRow, contentHash: Uint8Array): Promise<PostAnswer | null> {
     const [first] = await transaction.$queryRaw<StoredAnswer[]>`
       SELECT content_hash, response_status, response_sealed
       FROM idempotency_keys WHERE kind = 'header' AND key = ${row.key} AND merchant_id = ${row.owner}::uuid`;

@@ -36,9 +36,10 @@ export class MaintenanceSessions {
     client.on('error', () => undefined);
     await client.connect();
     try {
-      const { rows } = await client.query<{ is_mine: boolean }>('SELECT pg_try_advisory_lock($1) AS is_mine', [
-        String(lock),
-      ]);
+      const { rows } = await client.query<{ is_mine: boolean }>(
+        'SELECT pg_try_advisory_lock($1) AS is_mine',
+        [String(lock)],
+      );
       return rows[0]?.is_mine === true ? await work(client) : null;
     } finally {
       await client.end().catch(() => undefined);

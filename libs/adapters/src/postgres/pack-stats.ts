@@ -22,9 +22,9 @@ export async function packStats(
     const ids = endpoints.map(({ id }) => id);
     // From the oldest on, so that what was left for long is packed once and not at every width.
     for (const { olderThanMs, widthMs } of STATS_WIDTHS) {
-      let packed = PERIODS_PER_STATEMENT_MAX;
-      while (packed === PERIODS_PER_STATEMENT_MAX && mayGoOn())
-        packed = await pack(db, ids, olderThanMs, widthMs);
+      const limit = Math.max(1, Math.floor(PACKED_MS_PER_STATEMENT / widthMs));
+      let packed = limit;
+      while (packed === limit && mayGoOn()) packed = await pack(db, ids, { olderThanMs, widthMs, limit });
     }
     await forget(db, ids, new Date(forgetBeforeMs));
   }
@@ -34,8 +34,11 @@ export async function packStats(
 async function pack(
   db: Statements,
   endpointIds: readonly string[],
-  olderThanMs: number,
-  widthMs: number,
+  {
+    olderThanMs,
+    widthMs,
+    limit,
+  }: { readonly olderThanMs: number; readonly widthMs: number; readonly limit: number },
 ): Promise<number> {
   const [row] = await db.$queryRaw<{ packed: number }[]>`
     WITH width AS (
@@ -50,7 +53,7 @@ async function pack(
       FROM width, delivery_stats_packed p
       WHERE p.endpoint_id = ANY (${endpointIds}::uuid[]) AND p.period_start < before
         AND p.period_start <> date_bin(width, p.period_start, 'epoch')
-      LIMIT ${PERIODS_PER_STATEMENT_MAX}
+      LIMIT ${limit}
     ), counted AS (
       DELETE FROM delivery_stats s
       USING targets t, width
@@ -87,5 +90,5 @@ function forget(db: Statements, endpointIds: readonly string[], before: Date): P
 }
 
 const ENDPOINTS_PER_STATEMENT = 100;
-/** Each is some dozens of rows: some hundred milliseconds. */
-const PERIODS_PER_STATEMENT_MAX = 500;
+/** 400 periods of five minutes, with some dozens of rows each in the worst case: some hundred milliseconds. */
+const PACKED_MS_PER_STATEMENT = 400 * 300_000;

@@ -62,7 +62,8 @@ export async function oldestDay(db: Statements, table: LogTable): Promise<number
     SELECT min(c.relname::text) AS name
     FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
     WHERE i.inhparent = to_regclass(${table}) AND NOT i.inhdetachpending`;
-  return row?.name == null ? null : partitionDay(table, row.name);
+  const name = row?.name ?? null;
+  return name === null ? null : partitionDay(table, name);
 }
 
 async function makePartition(db: Database, table: LogTable, day: number): Promise<void> {
@@ -92,12 +93,12 @@ async function makePartition(db: Database, table: LogTable, day: number): Promis
 /** The day of the partition of this name, counted from 1970-01-01; null when the name is not one of this table's. */
 export function partitionDay(table: LogTable, name: string): number | null {
   const date = /^(\w+)_p(\d{4})(\d\d)(\d\d)$/.exec(name);
-  if (date === null || date[1] !== table) return null;
+  if (date?.[1] !== table) return null;
   return Date.UTC(Number(date[2]), Number(date[3]) - 1, Number(date[4])) / DAY_MS;
 }
 
 /** `events_p20261122`, of the day that is `day` days after 1970-01-01. */
-export function partitionName(table: LogTable, day: number): string {
+function partitionName(table: LogTable, day: number): string {
   return `${table}_p${new Date(day * DAY_MS).toISOString().slice(0, 10).replaceAll('-', '')}`;
 }
 

@@ -72,7 +72,9 @@ async function readPartitions(session: MaintenanceSession): Promise<Partition[]>
     for (const table of LOG_TABLES) {
       const day = partitionDay(table, name);
       if (day === null || (parent !== null && parent !== table)) continue;
-      return [{ table, name, day, state: parent === null ? 'detached' : isPending ? 'detaching' : 'attached' }];
+      return [
+        { table, name, day, state: parent === null ? 'detached' : isPending ? 'detaching' : 'attached' },
+      ];
     }
     return [];
   });
