@@ -63,8 +63,12 @@ async function fill(): Promise<Filled> {
   const id = rig.ids.uuid();
   await database.merchant.create({ data: { id, name: mark, externalId: mark, metadata: { mark } } });
   const endpointId = await rig.endpoint(id, receiver.url(`/${mark}`), { retryScheduleSeconds: [300] });
-  await database.endpoint.update({ where: { id: endpointId }, data: { metadata: { mark }, description: mark } });
-  const event = (n: string) => rig.draft(id, { json: `{"m":"${mark}"}`, producerId: `${mark}${n}`, orderingKey: mark });
+  await database.endpoint.update({
+    where: { id: endpointId },
+    data: { metadata: { mark }, description: mark },
+  });
+  const event = (n: string) =>
+    rig.draft(id, { json: `{"m":"${mark}"}`, producerId: `${mark}${n}`, orderingKey: mark });
   await rig.send(event('a'), event('b'));
   await eventually(async () => {
     const [row] = await database.$queryRaw<{ n: number }[]>`
@@ -79,17 +83,39 @@ async function fill(): Promise<Filled> {
     expect(row?.n).toBe(3);
   });
   const deletedId = await rig.endpoint(id, receiver.url(`/${mark}`));
-  await database.endpoint.update({ where: { id: deletedId }, data: { deletedAt: new Date(), status: 'disabled' } });
+  await database.endpoint.update({
+    where: { id: deletedId },
+    data: { deletedAt: new Date(), status: 'disabled' },
+  });
   await database.apiKey.create({
-    data: { id: rig.ids.uuid(), merchantId: id, name: mark, prefix: mark, keyHash: randomBytes(32), scopes: [] },
+    data: {
+      id: rig.ids.uuid(),
+      merchantId: id,
+      name: mark,
+      prefix: mark,
+      keyHash: randomBytes(32),
+      scopes: [],
+    },
   });
   await database.endpointSequence.create({ data: { endpointId, lastSequence: 3n } });
   await database.recovery.create({
-    data: { id: rig.ids.uuid(), merchantId: id, endpointId, since: new Date(), until: new Date(), statuses: [], status: 'done', total: 1n },
+    data: {
+      id: rig.ids.uuid(),
+      merchantId: id,
+      endpointId,
+      since: new Date(),
+      until: new Date(),
+      statuses: [],
+      status: 'done',
+      total: 1n,
+    },
   });
   await database.$executeRaw`
     INSERT INTO idempotency_keys (kind, key, merchant_id, content_hash, expires_at)
     VALUES ('header', ${mark}, ${id}::uuid, ${randomBytes(32)}, now() + interval '1 hour')`;
+  await database.$executeRaw`
+    INSERT INTO delivery_stats_packed (endpoint_id, period_start, merchant_id, counts)
+    VALUES (${endpointId}::uuid, now() - interval '1 day', ${id}::uuid, '{}')`;
   await database.$executeRaw`
     INSERT INTO payload_sweeps (merchant_id, swept_to) VALUES (${id}::uuid, ${id}::uuid)`;
   await database.$executeRaw`
