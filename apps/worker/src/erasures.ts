@@ -29,16 +29,15 @@ export class Erasures {
       if (!mayGoOn()) break;
       const endMs = performance.now() + TURN_MS;
       try {
-        const progress = await eraseMerchant(
-          this.database,
-          id,
-          () => mayGoOn() && performance.now() < endMs,
-        );
+        const progress = await eraseMerchant(this.database, id, () => mayGoOn() && performance.now() < endMs);
         isMoreToCome ||= progress.kind === 'removing';
         this.tell(id, progress);
       } catch (error) {
         // One that cannot be erased keeps no other from it.
-        this.log.error({ err: error, merchantId: formatId(ID_PREFIXES.merchant, id) }, 'erasing a merchant failed');
+        this.log.error(
+          { err: error, merchantId: formatId(ID_PREFIXES.merchant, id) },
+          'erasing a merchant failed',
+        );
       }
     }
     return { isMoreToCome };
