@@ -12,18 +12,20 @@ import type { Statements } from './database.js';
  * Sessions of other roles hide their snapshots: all processes of an installation connect as one role.
  */
 export async function isFenced(db: Statements, merchantId: string): Promise<boolean> {
-  const [state] = await db.$queryRaw<{ isOldSnapshotLeft: boolean; isSettled: boolean | null }[]>`
-    SELECT e.settled_below < pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS "isSettled",
-           e.settled_below IS NULL AND EXISTS (
+  const [state] = await db.$queryRaw<{ isFirstLook: boolean; isAnyoneLeft: boolean }[]>`
+    SELECT e.settled_below IS NULL AS "isFirstLook",
+           EXISTS (
              SELECT FROM pg_stat_activity a
              WHERE a.datname = current_database() AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
-               -- The snapshot's 64-bit transaction, from its age in 32 bits; too low by some rather than too high.
-               AND pg_snapshot_xmax(pg_current_snapshot())::text::bigint - age(a.backend_xmin) <= e.begun_by
-           ) AS "isOldSnapshotLeft"
+               -- The 64-bit transaction of an age in 32 bits: too low by some rather than too high.
+               AND pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+                     - age(CASE WHEN e.settled_below IS NULL THEN a.backend_xmin ELSE a.backend_xid END)
+                   <= coalesce(e.settled_below, e.begun_by)
+           ) AS "isAnyoneLeft"
     FROM merchant_erasures e
     WHERE e.merchant_id = ${merchantId}::uuid`;
-  if (state === undefined || state.isOldSnapshotLeft) return false;
-  if (state.isSettled !== null) return state.isSettled;
+  if (state === undefined || state.isAnyoneLeft) return false;
+  if (!state.isFirstLook) return true;
   await db.$executeRaw`
     UPDATE merchant_erasures SET settled_below = pg_current_xact_id()::text::bigint
     WHERE merchant_id = ${merchantId}::uuid AND settled_below IS NULL`;
