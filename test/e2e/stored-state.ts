@@ -4,6 +4,7 @@ import { eventually } from '#testkit/eventually.js';
 /** Everything that a call can change, and that nothing changes by itself while no delivery is under way. */
 const TABLES = [
   'merchants',
+  'merchant_erasures',
   'api_keys',
   'endpoints',
   'endpoint_secrets',

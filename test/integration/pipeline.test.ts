@@ -218,3 +218,20 @@ test('every attempt is counted in its five minutes, by outcome and duration', as
     { outcome: 'succeeded', attempts: 2n, is_whole: true },
   ]);
 });
+
+test('a delivery that is open when its event has lost its bytes ends without a request', async () => {
+  const merchantId = await rig.merchant();
+  const endpointId = await rig.endpoint(merchantId, receiver.url('/erased'));
+  rig.queue.mode = 'lose';
+  await rig.send(rig.draft(merchantId));
+  rig.queue.mode = 'deliver';
+  await rig.database.$executeRaw`UPDATE events SET data = NULL WHERE merchant_id = ${merchantId}::uuid`;
+  const [open] = await rig.database.$queryRaw<{ id: string }[]>`
+    SELECT delivery_id AS id FROM open_deliveries WHERE endpoint_id = ${endpointId}::uuid`;
+  expect(await rig.deliverer.deliverAll('fast', [open?.id ?? ''])).toEqual([{ kind: 'dropped' }]);
+  expect(await deliveriesOf(endpointId)).toMatchObject([{ status: 'cancelled', attempt_count: 0 }]);
+  expect(await openCount(endpointId)).toBe(0);
+  const gate = await rig.database.endpointGate.findUniqueOrThrow({ where: { endpointId } });
+  expect(gate.inFlight).toBe(0);
+  expect(receiver.requests.filter(({ path }) => path === '/erased')).toEqual([]);
+});

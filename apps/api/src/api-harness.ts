@@ -87,6 +87,7 @@ export async function startApi(options: ApiUnderTestOptions): Promise<ApiUnderTe
     requestBuckets: new PostgresRequestBuckets(database, API_RATE_PER_SECOND),
     apiRatePerSecond: API_RATE_PER_SECOND,
     trustedProxies: [],
+    retentionDays: 30,
     logger: createLogger(
       logTo ? { level: 'debug', name: 'api', destination: logTo } : { level: 'silent', name: 'api' },
     ),

@@ -48,6 +48,7 @@ import {
   METRICS,
   REACH_FAILPOINT,
   READINESS_CHECKS,
+  RETENTION_DAYS,
   SECRET_BOX,
 } from './tokens.js';
 
@@ -68,6 +69,8 @@ export interface ApiOptions {
   readonly cursorSecret: Uint8Array;
   /** Brand of the headers that receivers get. */
   readonly headerPrefix: string;
+  /** For how many days the log is kept. */
+  readonly retentionDays: number;
   readonly logger: Logger;
   readonly metrics: Registry;
   readonly readinessChecks: readonly ReadinessCheck[];
@@ -92,6 +95,7 @@ export class ApiModule {
       { provide: METRICS, useValue: options.metrics },
       { provide: REACH_FAILPOINT, useValue: options.reachFailpoint ?? UNARMED },
       { provide: READINESS_CHECKS, useValue: options.readinessChecks },
+      { provide: RETENTION_DAYS, useValue: options.retentionDays },
       { provide: SECRET_BOX, useValue: options.secretBox },
       {
         provide: Dispatcher,

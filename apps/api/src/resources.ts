@@ -4,6 +4,7 @@ import { AuditModule } from './audit/audit.module.js';
 import { DeliveriesModule } from './deliveries/deliveries.module.js';
 import { EventsModule } from './events/events.module.js';
 import { MerchantsModule } from './merchants/merchants.module.js';
+import { StatsModule } from './stats/stats.module.js';
 import { WebhooksModule } from './webhooks/webhooks.module.js';
 
 /** One module a resource folder; a new folder is added here and nowhere else. */
@@ -14,4 +15,5 @@ export const RESOURCE_MODULES: readonly Type[] = [
   EventsModule,
   DeliveriesModule,
   AuditModule,
+  StatsModule,
 ];

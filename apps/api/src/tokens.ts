@@ -12,6 +12,8 @@ export const HINT_QUEUE = Symbol('HINT_QUEUE');
 export const ID_MAKER = Symbol('ID_MAKER');
 /** `DatabaseClock` of #pipeline/database-clock.js, the one that `ID_MAKER` reads */
 export const DATABASE_CLOCK = Symbol('DATABASE_CLOCK');
+/** `number`: for how many days the log is kept */
+export const RETENTION_DAYS = Symbol('RETENTION_DAYS');
 /** `string`: the brand of the headers that receivers get, such as `X-Posthorn` */
 export const HEADER_PREFIX = Symbol('HEADER_PREFIX');
 /** `pino.Logger` */

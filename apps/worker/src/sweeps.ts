@@ -12,13 +12,16 @@ import type { DatabaseClock } from '#pipeline/database-clock.js';
 import { reconcile } from '#pipeline/reconcile.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
 import type { DeliveryEngine } from './engine.js';
+import { Erasures } from './erasures.js';
 import { type NextRun, Repeater } from './repeater.js';
-import { CLOCK, DATABASE, ENGINE, LOGGER, METRICS, SECRET_BOX } from './tokens.js';
+import type { Retention } from './retention.js';
+import { CLOCK, DATABASE, ENGINE, LOGGER, METRICS, RETENTION, SECRET_BOX } from './tokens.js';
 
 /** What nobody has to ask for: everything that makes a lost hint, a lost worker or a new day go by unnoticed. */
 @Injectable()
 export class Sweeps implements OnApplicationBootstrap {
   private readonly repeaters: readonly Repeater[];
+  private isStopping = false;
 
   constructor(
     @Inject(ENGINE) engine: DeliveryEngine,
@@ -27,7 +30,10 @@ export class Sweeps implements OnApplicationBootstrap {
     @Inject(LOGGER) private readonly log: Logger,
     @Inject(METRICS) metrics: Registry,
     @Inject(SECRET_BOX) secretBox: SecretBox,
+    @Inject(RETENTION) retention: Retention,
   ) {
+    const mayGoOn = () => !this.isStopping;
+    const erasures = new Erasures(database, log, metrics);
     const alarms = new Gauge({
       name: 'posthorn_alarming_deliveries',
       help: 'Open deliveries that seem to end the workers that send them; anything but 0 wants a person.',
@@ -75,6 +81,13 @@ export class Sweeps implements OnApplicationBootstrap {
         // Its sequence is the count of entries: what is kept of these lines shows when the end of the log was cut off.
         this.log.info({ head: text, entries: Number(sequence) }, 'audit log head');
       }),
+      this.repeater('merchants to erase', SWEEP_MS, async () => {
+        const { isMoreToCome } = await erasures.run(mayGoOn);
+        return { pauseMs: isMoreToCome ? BUSY_SWEEP_MS : SWEEP_MS };
+      }),
+      this.repeater('old payloads', OLD_PAYLOADS_MS, () => retention.erasePayloads(mayGoOn)),
+      this.repeater('statistics', STATS_MS, () => retention.packStats(mayGoOn)),
+      this.repeater('the old log', HOUR_MS, () => retention.trimLog(mayGoOn)),
     ];
   }
 
@@ -83,6 +96,7 @@ export class Sweeps implements OnApplicationBootstrap {
   }
 
   async stop(): Promise<void> {
+    this.isStopping = true;
     await Promise.all(this.repeaters.map((repeater) => repeater.stop()));
   }
 
@@ -113,6 +127,10 @@ const ALARM_MS = 60_000;
 const SEAL_MS = 1_000;
 /** Tens of milliseconds of a transaction, and more than all calls of a second. */
 const SEAL_ENTRIES_MAX = 1_000;
+/** What is kept for days may be kept for minutes more. */
+const OLD_PAYLOADS_MS = 600_000;
+/** The period that attempts are counted in. */
+const STATS_MS = 300_000;
 /** Partitions are a week ahead; an hour leaves many tries. */
 const HOUR_MS = 3_600_000;
 /** While the database is away, a line a minute says so; one a second would bury everything else. */

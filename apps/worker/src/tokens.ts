@@ -4,6 +4,8 @@ export const ENGINE = Symbol('ENGINE');
 export const DATABASE = Symbol('WORKER_DATABASE');
 /** `DatabaseClock` of #pipeline/database-clock.js */
 export const CLOCK = Symbol('WORKER_CLOCK');
+/** `Retention` of #worker/retention.js */
+export const RETENTION = Symbol('WORKER_RETENTION');
 /** `pino.Logger` */
 export const LOGGER = Symbol('WORKER_LOGGER');
 /** `Registry` of prom-client */

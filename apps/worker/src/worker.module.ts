@@ -7,14 +7,19 @@ import {
   Module,
 } from '@nestjs/common';
 import type { Queue } from 'bullmq';
+import type { MaintenanceSessions } from '#adapters/postgres/maintenance-session.js';
 import { QUEUE_OF_LANE, type QueueConnection } from '#adapters/queue/queue-connection.js';
 import { createDeliveryEngine, type DeliveryEngine, type EngineParts } from './engine.js';
 import { FastHintProcessor, SlowHintProcessor, SuspectHintProcessor } from './hint-processors.js';
+import { Retention } from './retention.js';
 import { Sweeps } from './sweeps.js';
-import { CLOCK, DATABASE, ENGINE, LOGGER, METRICS, SECRET_BOX } from './tokens.js';
+import { CLOCK, DATABASE, ENGINE, LOGGER, METRICS, RETENTION, SECRET_BOX } from './tokens.js';
 
 export interface WorkerOptions extends EngineParts {
   readonly queues: QueueConnection;
+  readonly maintenance: MaintenanceSessions;
+  /** For how many days the log is kept. */
+  readonly retentionDays: number;
 }
 
 const PROCESSORS = [FastHintProcessor, SlowHintProcessor, SuspectHintProcessor];
@@ -66,6 +71,7 @@ export class WorkerModule {
         { provide: LOGGER, useValue: options.logger },
         { provide: METRICS, useValue: options.metrics },
         { provide: SECRET_BOX, useValue: options.secretBox },
+        { provide: RETENTION, useValue: new Retention(options) },
         Sweeps,
         ...PROCESSORS,
         {

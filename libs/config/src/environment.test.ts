@@ -38,6 +38,7 @@ describe('readEnvironment', () => {
       egressPorts: '80,443,1024-65535',
       apiRatePerSecond: 100,
       trustedProxies: [],
+      retentionDays: 30,
       logLevel: 'info',
       assumed: [],
     });
@@ -66,6 +67,7 @@ describe('readEnvironment', () => {
       POSTHORN_EGRESS_PORTS: '443, 8000-8999',
       POSTHORN_API_RATE_PER_SECOND: '2500',
       POSTHORN_TRUSTED_PROXIES: '10.0.0.0/8, 2001:db8::/32',
+      POSTHORN_RETENTION_DAYS: '400',
       POSTHORN_HEADER_PREFIX: 'X-Acme',
     });
     expect(configuration).toMatchObject({
@@ -76,6 +78,7 @@ describe('readEnvironment', () => {
       egressPorts: '443, 8000-8999',
       apiRatePerSecond: 2_500,
       trustedProxies: ['10.0.0.0/8', '2001:db8::/32'],
+      retentionDays: 400,
       headerPrefix: 'X-Acme',
     });
     expect(configuration.encryptionKeys.map(({ id }) => id)).toEqual(['new', 'old.1']);
@@ -95,6 +98,7 @@ describe('readEnvironment', () => {
       POSTHORN_EGRESS_PORTS: '0-80',
       POSTHORN_API_RATE_PER_SECOND: '0',
       POSTHORN_TRUSTED_PROXIES: 'nginx',
+      POSTHORN_RETENTION_DAYS: '401',
       LOG_LEVEL: 'loud',
     };
     const problems = problemsOf(() => readEnvironment('api', wrong));

@@ -14,6 +14,8 @@ const PLATFORM_KEY = /^[\x21-\x7e][\x20-\x7e]{22,254}[\x21-\x7e]$/;
 const PORT_MAX = 65_535;
 /** More than one PostgreSQL or Redis can count; keeps a bucket's sums exact. */
 const API_RATE_PER_SECOND_MAX = 100_000;
+/** A year and a month: three tables of a partition a day, all of which a list that finds little has to plan for. */
+const RETENTION_DAYS_MAX = 400;
 
 /** What a variable's documentation is made of; `default` is how it would be written in the environment. */
 interface Documented {
@@ -103,6 +105,11 @@ const environment = z.object({
     meaning:
       'CIDRs of the proxies in front of the API whose `X-Forwarded-For` is believed: the client is the last address in it that is not one of them. From anybody else the header is ignored. The word `none` is an empty list.',
   }),
+  POSTHORN_RETENTION_DAYS: variable(z.string().default('30').transform(toRetentionDays), {
+    default: '30',
+    meaning:
+      'Events, deliveries and attempts older than this many days go, a day at a time. What is still open by then, counted from when it was accepted or from its `deliver_at`, ends as `cancelled` with `expired`.',
+  }),
   LOG_LEVEL: variable(
     z
       .string()
@@ -143,6 +150,7 @@ export interface Configuration {
   /** Requests a second of a merchant key. */
   readonly apiRatePerSecond: number;
   readonly trustedProxies: readonly string[];
+  readonly retentionDays: number;
   readonly logLevel: Environment['LOG_LEVEL'];
   /** What standalone has set because the environment did not, as `NAME=value`. */
   readonly assumed: readonly string[];
@@ -212,6 +220,7 @@ function toConfiguration(values: Environment, assumed: readonly string[]): Confi
     egressPorts: values.POSTHORN_EGRESS_PORTS,
     apiRatePerSecond: values.POSTHORN_API_RATE_PER_SECOND,
     trustedProxies: values.POSTHORN_TRUSTED_PROXIES,
+    retentionDays: values.POSTHORN_RETENTION_DAYS,
     logLevel: values.LOG_LEVEL,
     assumed,
   };
@@ -282,6 +291,13 @@ function toRatePerSecond(text: string, context: Context): number {
   const rate = /^\d{1,6}$/.test(text) ? Number(text) : Number.NaN;
   if (rate >= 1 && rate <= API_RATE_PER_SECOND_MAX) return rate;
   return refuse(context, `must be a whole number from 1 to ${API_RATE_PER_SECOND_MAX}`);
+}
+
+function toRetentionDays(text: string, context: Context): number {
+  const days = /^\d{1,4}$/.test(text) ? Number(text) : 0;
+  return days >= 1 && days <= RETENTION_DAYS_MAX
+    ? days
+    : refuse(context, `must be a whole number of days from 1 to ${RETENTION_DAYS_MAX}`);
 }
 
 function toBoolean(text: string, context: Context): boolean {

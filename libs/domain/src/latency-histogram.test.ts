@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { latencyBucket, latencyBucketFloorMs } from './latency-histogram.js';
+import { latencyBucket, latencyBucketFloorMs, latencyQuantilesMs } from './latency-histogram.js';
 
 test('small durations have a bucket each, larger ones eight to a power of two', () => {
   expect([0, 1, 7, 8, 9, 15, 16, 17, 18, 31, 32, 10_000].map(latencyBucket)).toEqual([
@@ -22,5 +22,33 @@ test('a duration lies in its bucket, which is at most an eighth wide, and bucket
       expect(next - floor).toBeLessThanOrEqual(Math.max(1, floor / 8));
       expect(latencyBucket(floor)).toBe(bucket);
     }),
+  );
+});
+
+test('a quantile is the middle of the bucket that the exact one, by nearest rank, is in', () => {
+  const count = (durations: readonly number[]) =>
+    durations.map((ms) => ({ bucket: latencyBucket(ms), count: 1 }));
+  expect(latencyQuantilesMs([], [0.5])).toBeNull();
+  expect(latencyQuantilesMs(count([3, 1, 2, 4]), [0.95, 0.5])).toEqual([4, 2]);
+  expect(latencyQuantilesMs(count([10_000]), [0.99])).toEqual([9_728]);
+  expect(() => latencyQuantilesMs(count([1]), [1.1])).toThrow(RangeError);
+});
+
+test('a quantile is within a sixteenth of the exact one', () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.oneof(fc.integer({ min: 0, max: 100 }), fc.integer({ min: 0, max: 4_000_000 })), {
+        minLength: 1,
+      }),
+      fc.constantFrom(0.01, 0.5, 0.9, 0.95, 0.99, 1),
+      (durations, q) => {
+        const sorted = durations.toSorted((a, b) => a - b);
+        const exact = sorted[Math.max(1, Math.ceil(q * sorted.length)) - 1] ?? Number.NaN;
+        const counts = durations.map((ms) => ({ bucket: latencyBucket(ms), count: 1 }));
+        const [read = Number.NaN] = latencyQuantilesMs(counts, [q]) ?? [];
+        expect(Math.abs(read - exact)).toBeLessThanOrEqual(exact / 16);
+        if (exact < 16) expect(read).toBe(exact);
+      },
+    ),
   );
 });

@@ -6,6 +6,7 @@ import { parsePortRanges } from '#adapters/http-sender/port-ranges.js';
 import { connectDatabase, type Database } from '#adapters/postgres/database.js';
 import { checkEncryptionKeys } from '#adapters/postgres/encryption-canary.js';
 import { learnClock } from '#adapters/postgres/learn-clock.js';
+import { MaintenanceSessions } from '#adapters/postgres/maintenance-session.js';
 import { migrationNames, ownMigrationsDir } from '#adapters/postgres/migrate.js';
 import { databaseProblem } from '#adapters/postgres/readiness.js';
 import { BullMqHintQueue } from '#adapters/queue/bullmq-hint-queue.js';
@@ -34,6 +35,9 @@ export interface Foundation {
   readonly queues: QueueConnection;
   readonly hintQueue: BullMqHintQueue;
   readonly brand: Brand;
+  readonly maintenance: MaintenanceSessions;
+  /** For how many days the log is kept. */
+  readonly retentionDays: number;
   /** PostgreSQL writable, its schema this build's, partitions there. */
   readonly databaseCheck: ReadinessCheck;
   /** Closes all of it. Whatever uses it must be closed before. */
@@ -80,6 +84,8 @@ export async function layFoundation(
       queues,
       hintQueue,
       brand: { headerPrefix: configuration.headerPrefix, userAgent: `Posthorn/${version}` },
+      maintenance: new MaintenanceSessions(configuration.databaseUrl),
+      retentionDays: configuration.retentionDays,
       databaseCheck: {
         name: 'database',
         problem: async () => {

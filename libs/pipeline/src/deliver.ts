@@ -32,7 +32,7 @@ export interface DelivererParts {
 
 /** How the handling of one hinted delivery ended. */
 export type DeliverOutcome =
-  /** Not due, leased by another worker, final, or its endpoint may not send: the hint is dropped. */
+  /** Not due, leased by another worker, final, its endpoint may not send, or its bytes are erased: the hint is dropped. */
   | { readonly kind: 'dropped' }
   /** Given back unsent, uncharged: we are stopping, or too little of the lease is left. */
   | { readonly kind: 'released' }
@@ -125,7 +125,8 @@ export class Deliverer {
   > {
     try {
       const target = await this.parts.targets.of(claim);
-      if (target === null || !hasData(claim) || !this.mayStillSend(claim)) return await this.release(claim);
+      if (!hasData(claim)) return await this.discard(claim);
+      if (target === null || !this.mayStillSend(claim)) return await this.release(claim);
       this.parts.reach?.('before-send');
       const startedAtMs = this.parts.nowMs();
       const request = signRequest(claim, target, this.parts.brand, Math.floor(startedAtMs / 1_000));
@@ -150,6 +151,11 @@ export class Deliverer {
   private async release(claim: Claimed): Promise<DeliverOutcome> {
     await this.parts.releaser.release(claim);
     return { kind: 'released' };
+  }
+
+  private async discard(claim: Claimed): Promise<DeliverOutcome> {
+    await this.parts.releaser.discard(claim);
+    return { kind: 'dropped' };
   }
 
   private async send(

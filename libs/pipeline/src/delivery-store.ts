@@ -24,6 +24,8 @@ export interface DeliveryStore {
     readonly deliveriesMax: number;
     readonly leaseTokens?: readonly string[];
   }): Promise<number>;
+  /** Ends a delivery that is open and not leased, without an attempt. */
+  cancel(deliveryId: string): Promise<void>;
   /** Takes endpoints for slow from now on: what is hinted next of theirs goes to the slow lane. */
   markSlow(endpointIds: readonly string[]): Promise<void>;
   /** Counts anew what is in flight, where a process that was killed has left a wrong number. */

@@ -63,7 +63,7 @@ export class Settler {
 export class Releaser {
   private readonly batches: MicroBatch<Claimed, null>;
 
-  constructor(private readonly store: Pick<DeliveryStore, 'release' | 'reconcile'>) {
+  constructor(private readonly store: Pick<DeliveryStore, 'release' | 'reconcile' | 'cancel'>) {
     this.batches = new MicroBatch({
       run: async (claims) => {
         await store.release(claims);
@@ -77,6 +77,12 @@ export class Releaser {
   /** Undoes a claim that was never sent. */
   async release(claim: Claimed): Promise<void> {
     await this.batches.add(claim);
+  }
+
+  /** Ends a delivery that was claimed and can never be sent, because its event's bytes are erased. */
+  async discard(claim: Claimed): Promise<void> {
+    await this.release(claim);
+    await this.store.cancel(claim.deliveryId);
   }
 
   /** Records attempts whose end nobody will see as `unknown` and frees their deliveries. */

@@ -61,11 +61,11 @@ function viewAttempt(attempt: AttemptRecord, body: string | null): AttemptView {
 function viewResponse(attempt: AttemptRecord): AttemptView['response'] {
   if (attempt.responseHeaders === null) return null;
   const isTruncated = attempt.responseBodyTruncated ?? false;
-  const bytes = attempt.responseBody ?? new Uint8Array();
-  const text = decodeUtf8(bytes, isTruncated);
+  const bytes = attempt.responseBody;
+  const text = bytes === null ? '' : decodeUtf8(bytes, isTruncated);
   return {
     headers: headersObject(attempt.responseHeaders),
-    body: text ?? Buffer.from(bytes).toString('base64'),
+    body: bytes === null ? null : (text ?? Buffer.from(bytes).toString('base64')),
     body_encoding: text === null ? 'base64' : 'utf-8',
     body_truncated: isTruncated,
   };

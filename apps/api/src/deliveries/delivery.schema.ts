@@ -108,7 +108,9 @@ export const attemptView = z
     response: z
       .object({
         headers,
-        body: z.string().meta({ description: 'At most its first 16 KiB; see body_encoding.' }),
+        body: z.string().nullable().meta({
+          description: 'At most its first 16 KiB; see body_encoding. null once erased.',
+        }),
         body_encoding: z.enum(['utf-8', 'base64']).meta({
           description: '`base64` where the body is not text in UTF-8, such as a compressed one.',
         }),

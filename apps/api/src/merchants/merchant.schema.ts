@@ -11,11 +11,22 @@ const externalId = text({ lengthMin: 1, lengthMax: EXTERNAL_ID_LENGTH_MAX }).met
 });
 const dialect = z.enum(DIALECT_NAMES).meta({ description: 'The wire format that its receivers know.' });
 
+const payloadRetentionDays = z
+  .int()
+  .min(1)
+  .meta({
+    description:
+      "After this many days the data of the merchant's events, and the bodies of what receivers answered, are erased, once all " +
+      "of an event's deliveries are final. At most the days that the whole log is kept. null: as long as the log.",
+    examples: [7],
+  });
+
 export const merchantCreate = z
   .strictObject({
     name,
     external_id: externalId.nullable().default(null),
     dialect: dialect.default(DEFAULT_DIALECT),
+    payload_retention_days: payloadRetentionDays.nullable().default(null),
     metadata: metadata.default({}),
   })
   .meta({ id: 'MerchantCreate' });
@@ -25,6 +36,7 @@ export const merchantUpdate = z
     name: name.optional(),
     external_id: externalId.nullable().optional(),
     dialect: dialect.optional(),
+    payload_retention_days: payloadRetentionDays.nullable().optional(),
     metadata: metadata.optional().meta({ description: 'Replaces all of it.' }),
   })
   .meta({ id: 'MerchantUpdate' });
@@ -35,8 +47,11 @@ export const merchantView = z
     name: z.string(),
     external_id: z.string().nullable(),
     dialect: z.string(),
+    payload_retention_days: z.int().nullable(),
     metadata: z.record(z.string(), z.string()),
-    status: z.enum(['active', 'erasing']),
+    status: z
+      .enum(['active', 'erasing'])
+      .meta({ description: '`erasing`: everything of it is being removed, itself last of all.' }),
     created_at: instant,
     updated_at: instant,
   })
@@ -54,6 +69,7 @@ export function viewMerchant(merchant: Merchant): MerchantView {
     name: merchant.name,
     external_id: merchant.externalId,
     dialect: merchant.dialect,
+    payload_retention_days: merchant.payloadRetentionDays,
     metadata: merchant.metadata as Record<string, string>,
     status: merchant.status === 'erasing' ? 'erasing' : 'active',
     created_at: merchant.createdAt.toISOString(),

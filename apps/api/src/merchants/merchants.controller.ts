@@ -14,13 +14,13 @@ import {
 import { ID_PREFIXES, type IdMaker } from '#domain/ids.js';
 import { Audit, type AuditedCall, type AuditTrail } from '../audit/audit-trail.js';
 import { Scopes } from '../auth/decorators.js';
-import { conflict } from '../http/api-error.js';
+import { conflict, invalidRequest, notFound } from '../http/api-error.js';
 import { Idempotency, type IdempotentCall } from '../http/idempotency.js';
 import { Loaded, Resource } from '../http/resource.js';
 import { BODY_ERRORS, Operation } from '../openapi/operation.js';
 import { Cursors } from '../paging/cursors.js';
 import { readPage } from '../paging/page.js';
-import { DATABASE, ID_MAKER } from '../tokens.js';
+import { DATABASE, ID_MAKER, RETENTION_DAYS } from '../tokens.js';
 import { MerchantLoader } from './merchant.loader.js';
 import {
   erasingView,
@@ -42,6 +42,7 @@ export class MerchantsController {
     @Inject(ID_MAKER) private readonly ids: IdMaker,
     private readonly posts: IdempotentPosts,
     private readonly cursors: Cursors,
+    @Inject(RETENTION_DAYS) private readonly retentionDays: number,
   ) {}
 
   @Post()
@@ -58,12 +59,14 @@ export class MerchantsController {
     @Idempotency() call: IdempotentCall,
     @Audit() audit: AuditTrail,
   ): Promise<PostAnswer> {
+    this.#checkPayloadRetention(body.payload_retention_days);
     const work = this.posts.run(null, call.key, call.contentHash, async (transaction) => {
       const merchant = await insertMerchant(transaction, {
         id: this.ids.uuid(),
         name: body.name,
         externalId: body.external_id,
         dialect: body.dialect,
+        payloadRetentionDays: body.payload_retention_days,
         metadata: body.metadata,
       });
       const view = viewMerchant(merchant);
@@ -119,10 +122,13 @@ export class MerchantsController {
     @Audit() audit: AuditTrail,
   ): Promise<MerchantView> {
     const { name, external_id: externalId, dialect, metadata } = body;
+    const { payload_retention_days: payloadRetentionDays } = body;
+    this.#checkPayloadRetention(payloadRetentionDays);
     const changes = {
       ...(name === undefined ? {} : { name }),
       ...(externalId === undefined ? {} : { externalId }),
       ...(dialect === undefined ? {} : { dialect }),
+      ...(payloadRetentionDays === undefined ? {} : { payloadRetentionDays }),
       ...(metadata === undefined ? {} : { metadata }),
     };
     const updated = await updateMerchant(
@@ -140,7 +146,9 @@ export class MerchantsController {
   @Operation({
     id: 'eraseMerchant',
     summary: 'Erase a merchant',
-    description: 'Its keys are dead at once, and nothing is sent for it any more.',
+    description:
+      'Its keys are dead at once, and nothing is sent for it any more. What it had and what was logged of it is then ' +
+      'removed in the background; until that is done it can be read with the status `erasing`, and after that it is `not_found`.',
     status: 202,
     schema: erasingView,
     errors: ['not_found'],
@@ -150,8 +158,16 @@ export class MerchantsController {
     @Loaded() merchant: Merchant,
     @Audit() audit: AuditTrail,
   ): Promise<z.infer<typeof erasingView>> {
-    await beginErasingMerchant(this.database, merchant.id, audit.recording(auditedMerchant));
+    const isThere = await beginErasingMerchant(this.database, merchant.id, audit.recording(auditedMerchant));
+    if (!isThere) throw notFound();
     return { status: 'erasing' };
+  }
+
+  /** @throws {ApiError} 422 when it is longer than the log is kept */
+  #checkPayloadRetention(days: number | null | undefined): void {
+    if ((days ?? 0) <= this.retentionDays) return;
+    const message = `must be at most ${this.retentionDays}, the days that the log is kept`;
+    throw invalidRequest([{ path: 'payload_retention_days', message }]);
   }
 }
 

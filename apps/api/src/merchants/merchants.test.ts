@@ -49,6 +49,7 @@ describe('create and read', () => {
       name: 'Acme',
       external_id: null,
       dialect: 'posthorn',
+      payload_retention_days: null,
       metadata: {},
       status: 'active',
       created_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),

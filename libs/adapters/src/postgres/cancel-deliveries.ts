@@ -1,3 +1,5 @@
+import type { DELIVERY_ERRORS } from '#domain/error-codes.js';
+import { uuidFloor } from '#domain/ids.js';
 import type { Database, Statements } from './database.js';
 import { withDeadlockRetry } from './deadlock.js';
 import { Prisma } from './generated/client.js';
@@ -74,13 +76,42 @@ export async function cancelForClosedEndpoints(db: Database, limit: number): Pro
   );
 }
 
+/**
+ * As {@link cancelOpenDeliveries}, of deliveries that are still open when they are older than the retention, counted from
+ * when their event was accepted or from its `deliver_at`, whichever is later: they would keep their day's partition for
+ * ever. They get the error code `expired`.
+ *
+ * @param beforeMs what is older than this has expired, Unix milliseconds
+ */
+export function expireOpenDeliveries(db: Database, beforeMs: number, limit: number): Promise<number> {
+  const before = uuidFloor(beforeMs);
+  return cancel(
+    db,
+    Prisma.sql`SELECT o.delivery_id
+               FROM open_deliveries o
+               LEFT JOIN LATERAL (
+                 SELECT deliver_at FROM events WHERE id = o.event_id AND id < ${before}::uuid OFFSET 0
+               ) AS e ON true
+               WHERE o.delivery_id < ${before}::uuid AND o.lease_until IS NULL
+                 AND NOT (o.attempt_number = 0 AND o.due_at > now())
+                 AND (e.deliver_at IS NULL OR e.deliver_at < ${new Date(beforeMs)}::timestamptz)
+               LIMIT ${limit}
+               FOR UPDATE OF o SKIP LOCKED`,
+    'expired',
+  );
+}
+
 interface ClosedRow {
   readonly deliveryId: string;
   readonly single: boolean;
 }
 
 /** Deletes the open rows that `picked` locks and names, and makes their deliveries cancelled. */
-function cancel(db: Database, picked: Prisma.Sql): Promise<number> {
+function cancel(
+  db: Database,
+  picked: Prisma.Sql,
+  errorCode: keyof typeof DELIVERY_ERRORS | null = null,
+): Promise<number> {
   return withDeadlockRetry(() =>
     db.$transaction(async (tx) => {
       const closed = await tx.$queryRaw<ClosedRow[]>`
@@ -89,17 +120,21 @@ function cancel(db: Database, picked: Prisma.Sql): Promise<number> {
         WHERE o.delivery_id = picked.delivery_id
         RETURNING o.delivery_id AS "deliveryId", o.single`;
       const ids = closed.filter((row) => !row.single).map((row) => row.deliveryId);
-      for (const day of byDay(ids.sort(), (id) => id)) await markCancelled(tx, day);
+      for (const day of byDay(ids.sort(), (id) => id)) await markCancelled(tx, day, errorCode);
       return closed.length;
     }),
   );
 }
 
 /** @param ids of one day, and so of one partition */
-async function markCancelled(db: Statements, ids: readonly string[]): Promise<void> {
+async function markCancelled(
+  db: Statements,
+  ids: readonly string[],
+  errorCode: string | null,
+): Promise<void> {
   const { low, high } = idRange(ids);
   await db.$executeRaw`
-    UPDATE deliveries SET status = 'cancelled', completed_at = now()
+    UPDATE deliveries SET status = 'cancelled', completed_at = now(), error_code = ${errorCode}
     WHERE id = ANY (${[...ids]}::uuid[]) AND id BETWEEN ${low}::uuid AND ${high}::uuid
       AND status IN ('pending', 'retrying')`;
 }

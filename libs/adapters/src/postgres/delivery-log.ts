@@ -58,7 +58,7 @@ export interface AttemptRecord {
 export const ATTEMPTS_SHOWN_MAX = 50;
 
 /** Ids of attempts are made by another process than the delivery's; both know the database's clock this well. */
-const CLOCK_SLACK_MS = 60_000;
+export const CLOCK_SLACK_MS = 60_000;
 
 /** What was sent, what came back, and what is still to come. Reads only. */
 export class DeliveryLog {

@@ -9,6 +9,7 @@ import type {
 import type { DispatchStore, DueDelivery, TakeLimits } from '#pipeline/dispatch.js';
 import type { Lane } from '#pipeline/hint-queue.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
+import { cancelDelivery } from './cancel-deliveries.js';
 import { claimDeliveries } from './claim-deliveries.js';
 import type { Database } from './database.js';
 import { loadTargets } from './endpoints-load.js';
@@ -64,6 +65,10 @@ export class PostgresDeliveryStore implements DeliveryStore, DispatchStore {
     readonly leaseTokens?: readonly string[];
   }): Promise<number> {
     return reconcileLeases(this.db, limits);
+  }
+
+  async cancel(deliveryId: string): Promise<void> {
+    await cancelDelivery(this.db, deliveryId);
   }
 
   async loadTargets(endpointIds: readonly string[]): Promise<ReadonlyMap<string, Target>> {

@@ -46,7 +46,7 @@ export class IdempotentPosts {
   /**
    * Does the work in a transaction and gives its answer. With a key that has been used for the same content, gives
    * the first answer again and does nothing; a second request that comes while the first is under way waits for it.
-   * Work that fails rolls back and leaves no trace of the key.
+   * Work that fails rolls back and leaves no trace of the key. Of a merchant that is being erased no key is kept.
    *
    * @param merchantId UUID of the merchant whose keys these are; null for the platform's own
    * @param key the request's Idempotency-Key; null: just the transaction
@@ -66,17 +66,21 @@ export class IdempotentPosts {
           return new PostAnswer(status, body);
         }
         const row = { owner: merchantId ?? PLATFORM, key };
-        if (!(await this.#claim(transaction, row, contentHash)))
-          return this.#replay(transaction, row, contentHash);
+        const isClaimed = await this.#claim(transaction, row, contentHash);
+        const first = isClaimed ? null : await this.#replay(transaction, row, contentHash);
+        if (first !== null) return first;
         const { status, body } = await work(transaction);
-        await this.#store(transaction, row, status, body);
+        if (isClaimed) await this.#store(transaction, row, status, body);
         return new PostAnswer(status, body);
       },
       { timeout: TRANSACTION_TIMEOUT_MS, maxWait: CONNECTION_WAIT_MS },
     );
   }
 
-  /** Waits for another transaction that holds the key. @returns false when the key has an answer already */
+  /**
+   * Waits for another transaction that holds the key.
+   * @returns false when the key has an answer already, or its merchant is being erased
+   */
   async #claim(
     transaction: Transaction,
     row: KeyRow,
@@ -84,7 +88,9 @@ export class IdempotentPosts {
   ): Promise<boolean> {
     const claimed = await transaction.$executeRaw`
       INSERT INTO idempotency_keys (kind, key, merchant_id, content_hash, expires_at)
-      VALUES ('header', ${row.key}, ${row.owner}::uuid, ${contentHash}, now() + make_interval(hours => ${IDEMPOTENCY_KEY_TTL_HOURS}::int))
+      SELECT 'header', ${row.key}, ${row.owner}::uuid, ${contentHash}, now() + make_interval(hours => ${IDEMPOTENCY_KEY_TTL_HOURS}::int)
+      WHERE ${row.owner}::uuid = ${PLATFORM}::uuid
+         OR EXISTS (SELECT FROM merchants WHERE id = ${row.owner}::uuid AND status = 'active')
       ON CONFLICT (kind, key, merchant_id) DO UPDATE
       SET content_hash = excluded.content_hash, created_at = excluded.created_at, expires_at = excluded.expires_at,
           event_ids = NULL, response_status = NULL, response_sealed = NULL
@@ -92,14 +98,15 @@ export class IdempotentPosts {
     return claimed > 0;
   }
 
-  async #replay(transaction: Transaction, row: KeyRow, contentHash: Uint8Array): Promise<PostAnswer> {
+  /** The answer that the key has; null when it has none. */
+  async #replay(transaction: Transaction, row: KeyRow, contentHash: Uint8Array): Promise<PostAnswer | null> {
     const [first] = await transaction.$queryRaw<StoredAnswer[]>`
       SELECT content_hash, response_status, response_sealed
       FROM idempotency_keys WHERE kind = 'header' AND key = ${row.key} AND merchant_id = ${row.owner}::uuid`;
-    const sealed = first?.response_sealed ?? null;
-    const status = first?.response_status ?? null;
+    if (first === undefined) return null;
+    const { response_sealed: sealed, response_status: status } = first;
     // A key without a stored answer was used by a call that keeps its answer elsewhere (events).
-    if (first === undefined || sealed === null || status === null) throw new IdempotencyConflict();
+    if (sealed === null || status === null) throw new IdempotencyConflict();
     if (!Buffer.from(first.content_hash).equals(contentHash)) throw new IdempotencyConflict();
     const json = Buffer.from(this.#secretBox.open(sealed, rowId(row))).toString('utf8');
     return new PostAnswer(status, json === '' ? undefined : JSON.parse(json), true);

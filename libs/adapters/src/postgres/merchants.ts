@@ -13,6 +13,7 @@ export interface NewMerchant {
   readonly name: string;
   readonly externalId: string | null;
   readonly dialect: string;
+  readonly payloadRetentionDays: number | null;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
@@ -38,6 +39,7 @@ export interface MerchantChanges {
   readonly name?: string;
   readonly externalId?: string | null;
   readonly dialect?: string;
+  readonly payloadRetentionDays?: number | null;
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
@@ -75,18 +77,26 @@ export function updateMerchant(
 }
 
 /**
- * Begins to erase a merchant: its keys are dead, its endpoints send nothing any more, and events for it are refused,
- * all in one transaction. Repeatable.
+ * Begins to erase a merchant: its keys are dead, its endpoints send nothing any more, events for it are refused, and the
+ * job that removes its data is there, all in one transaction. Repeatable.
+ *
+ * @returns false when there is no such merchant (any more)
  */
 export async function beginErasingMerchant(
   database: Database,
   id: string,
   onChange: OnChange<Merchant>,
-): Promise<void> {
-  await database.$transaction(async (transaction) => {
-    const now = new Date();
-    await transaction.$queryRaw`SELECT FROM merchants WHERE id = ${id}::uuid FOR UPDATE`;
+): Promise<boolean> {
+  return database.$transaction(async (transaction) => {
+    const [merchant] = await transaction.$queryRaw<{ status: string; now: Date }[]>`
+      SELECT status, now() FROM merchants WHERE id = ${id}::uuid FOR UPDATE`;
+    if (merchant === undefined) return false;
     const before = await transaction.merchant.findUniqueOrThrow({ where: { id } });
+    if (merchant.status === 'erasing') {
+      await onChange(transaction, before, before);
+      return true;
+    }
+    const { now } = merchant;
     const after = await transaction.merchant.update({
       where: { id },
       data: { status: 'erasing', configVersion: { increment: 1 }, updatedAt: now },
@@ -101,6 +111,10 @@ export async function beginErasingMerchant(
     });
     await transaction.endpointGate.updateMany({ where: { merchantId: id }, data: { status: 'disabled' } });
     await onChange(transaction, before, after);
+    await transaction.$executeRaw`
+      INSERT INTO merchant_erasures (merchant_id, begun_by)
+      VALUES (${id}::uuid, pg_current_xact_id()::text::bigint)`;
+    return true;
   });
 }
 

@@ -1,10 +1,10 @@
 import { uuidFloor } from '#domain/ids.js';
-import type { Database } from './database.js';
+import type { Database, Statements } from './database.js';
 import { DAY_MS } from './id-range.js';
 
 /** The log tables, each with a partition a day, by the time that its UUIDv7 keys carry. */
 export const LOG_TABLES = ['events', 'deliveries', 'attempts'] as const;
-type LogTable = (typeof LOG_TABLES)[number];
+export type LogTable = (typeof LOG_TABLES)[number];
 
 /** Partitions are there this long before the first row needs them: a week without any worker loses nothing. */
 export const PARTITION_DAYS_AHEAD = 7;
@@ -56,6 +56,16 @@ async function missingPartitions(
   return rows.map(({ name }) => name);
 }
 
+/** The day, counted from 1970-01-01, of the oldest partition of a log table; null when it has none. */
+export async function oldestDay(db: Statements, table: LogTable): Promise<number | null> {
+  const [row] = await db.$queryRaw<{ name: string | null }[]>`
+    SELECT min(c.relname::text) AS name
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = to_regclass(${table}) AND NOT i.inhdetachpending`;
+  const name = row?.name ?? null;
+  return name === null ? null : partitionDay(table, name);
+}
+
 async function makePartition(db: Database, table: LogTable, day: number): Promise<void> {
   const name = partitionName(table, day);
   const from = uuidFloor(day * DAY_MS);
@@ -80,6 +90,13 @@ async function makePartition(db: Database, table: LogTable, day: number): Promis
   });
 }
 
+/** The day of the partition of this name, counted from 1970-01-01; null when the name is not one of this table's. */
+export function partitionDay(table: LogTable, name: string): number | null {
+  const date = /^(\w+)_p(\d{4})(\d\d)(\d\d)$/.exec(name);
+  if (date?.[1] !== table) return null;
+  return Date.UTC(Number(date[2]), Number(date[3]) - 1, Number(date[4])) / DAY_MS;
+}
+
 /** `events_p20261122`, of the day that is `day` days after 1970-01-01. */
 function partitionName(table: LogTable, day: number): string {
   return `${table}_p${new Date(day * DAY_MS).toISOString().slice(0, 10).replaceAll('-', '')}`;
@@ -95,6 +112,6 @@ const STORAGE_OF: Readonly<Record<LogTable, string>> = {
   attempts: 'fillfactor = 100',
 };
 /** Rather try again a moment later than make every accept queue up behind a waiting lock. */
-const LOCK_TIMEOUT_MS = 2_000;
+export const LOCK_TIMEOUT_MS = 2_000;
 /** Any number that no other use of advisory locks in this database has. */
 const PARTITIONS_LOCK = 7_061_737_468n;

@@ -8,7 +8,7 @@ import { byDay, idRange } from './id-range.js';
 /**
  * Frees deliveries whose lease has ended, or whose lease a stopping worker gives up, and logs the attempt that
  * nobody saw the end of as `unknown` under the claim's own attempt id, so that a late result can still correct it.
- * No step of the schedule is charged. Rows that another reconciler or a settle holds are skipped.
+ * No step of the schedule is charged. Of a merchant that is being erased nothing is logged. Rows that another reconciler or a settle holds are skipped.
  *
  * in:  how many at most; the lease tokens to give up, or none for those that have ended
  * out: how many were freed
@@ -38,10 +38,11 @@ function statement(db: Statements, ids: readonly string[], isLost: Prisma.Sql): 
   const { low, high } = idRange(ids);
   return db.$executeRaw`
     WITH lost AS (
-      SELECT o.*, e.url, o.lease_until - (e.timeout_ms + ${LEASE_GRACE_MS}) * interval '1 millisecond' AS started_at
+      SELECT o.*, e.url, m.status = 'active' AS is_logged, o.lease_until - (e.timeout_ms + ${LEASE_GRACE_MS}) * interval '1 millisecond' AS started_at
       FROM (SELECT * FROM open_deliveries WHERE delivery_id = ANY (${ids}::uuid[]) AND ${isLost}
             ORDER BY delivery_id FOR UPDATE SKIP LOCKED) AS o
       JOIN endpoints e ON e.id = o.endpoint_id
+      JOIN merchants m ON m.id = o.merchant_id
     ), logged AS (
       INSERT INTO attempts (id, delivery_id, merchant_id, number, trigger, started_at, duration_ms, outcome, error_code,
                             error_message, request_url, request_headers)
@@ -49,6 +50,7 @@ function statement(db: Statements, ids: readonly string[], isLost: Prisma.Sql): 
              greatest(0, extract(epoch FROM now() - started_at) * 1000)::int, 'unknown', ${WORKER_LOST},
              ${WORKER_LOST_MESSAGE}, url, '[]'
       FROM lost
+      WHERE is_logged
       ON CONFLICT (id) DO NOTHING
     ), written_deliveries AS (
       UPDATE deliveries d

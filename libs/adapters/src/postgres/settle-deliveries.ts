@@ -24,6 +24,9 @@ interface Row {
  * holds it by now. Every attempt goes to the log; one that was given up as `unknown` is corrected. A lease that a late
  * success of an earlier one takes the delivery from is logged as `unknown` at once: its number is used, whether or not its
  * result still comes, and a later retry by hand must not use it again.
+ *
+ * Of a merchant that is being erased, or was, no attempt is logged or counted: a result that comes late must not bring back
+ * what the erasure has removed.
  */
 export async function settleDeliveries(
   db: Statements,
@@ -43,6 +46,7 @@ export async function settleDeliveries(
 function statement(db: Statements, settlements: readonly Settlement[]): Promise<Row[]> {
   const of = <Value>(read: (settlement: Settlement) => Value) => settlements.map(read);
   const ids = of(({ claim }) => claim.deliveryId);
+  const merchantIds = [...new Set(of(({ claim }) => claim.merchantId))];
   const { low, high } = idRange(ids);
   return db.$queryRaw<Row[]>`
     WITH input AS (
@@ -76,6 +80,8 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
                               error_message, request_url, request_headers, response_headers, response_body,
                               response_body_truncated, remote_address, latency_bucket,
                               is_breaker_failure, position)
+    ), logged_merchants AS MATERIALIZED (
+      SELECT id FROM merchants WHERE id = ANY (${merchantIds}::uuid[]) AND status = 'active'
     ), open AS (
       SELECT o.delivery_id, o.endpoint_id, o.lease_token, o.single, o.hint_number, g.lane,
              o.lease_until IS NOT NULL AS is_leased, o.attempt_id, o.attempt_number, o.trigger, e.url,
@@ -111,6 +117,7 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
              greatest(0, extract(epoch FROM now() - lease_started_at) * 1000)::int, 'unknown', ${WORKER_LOST},
              ${ATTEMPT_ERRORS[WORKER_LOST]}, url, '[]'
       FROM displaced
+      WHERE merchant_id IN (SELECT id FROM logged_merchants)
       ON CONFLICT (id) DO NOTHING
     ), written_attempts AS (
       INSERT INTO attempts AS a (id, delivery_id, merchant_id, number, trigger, started_at, duration_ms, outcome,
@@ -120,6 +127,7 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
              outcome, status_code, error_code, error_message, request_url, request_headers, response_headers,
              response_body, response_body_truncated, remote_address
       FROM input
+      WHERE merchant_id IN (SELECT id FROM logged_merchants)
       ON CONFLICT (id) DO UPDATE
         SET started_at = excluded.started_at, duration_ms = excluded.duration_ms, outcome = excluded.outcome,
             status_code = excluded.status_code, error_code = excluded.error_code,
@@ -179,6 +187,7 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
       INSERT INTO delivery_stats AS s (endpoint_id, period_start, outcome, latency_bucket, merchant_id, attempts)
       SELECT endpoint_id, date_bin(${STATS_PERIOD}::interval, now(), 'epoch'), outcome, latency_bucket, merchant_id, count(*)
       FROM input
+      WHERE merchant_id IN (SELECT id FROM logged_merchants)
       GROUP BY endpoint_id, outcome, latency_bucket, merchant_id
       ORDER BY endpoint_id, outcome, latency_bucket
       ON CONFLICT (endpoint_id, period_start, outcome, latency_bucket)
