@@ -2,7 +2,7 @@ import { Body, Controller, Get, Header, Inject, Post, Query } from '@nestjs/comm
 import { ApiExcludeEndpoint, ApiTags } from '@nestjs/swagger';
 import type * as z from 'zod';
 import { cancelDelivery } from '#adapters/postgres/cancel-deliveries.js';
-import { DeliveryLog, type DeliveryRecord } from '#adapters/postgres/delivery-log.js';
+import { DeliveryLog, type DeliveryRecord, type DeliveryRef } from '#adapters/postgres/delivery-log.js';
 import { EventLog } from '#adapters/postgres/event-log.js';
 import type { EndpointRecord } from '#adapters/postgres/endpoints-record.js';
 import { IdempotentPosts, type PostAnswer, type Transaction } from '#adapters/postgres/idempotent-posts.js';
@@ -103,8 +103,8 @@ export class DeliveriesController {
   })
   async read(@Loaded() delivery: DeliveryRecord): Promise<string> {
     const [attempts, event] = await Promise.all([
-      this.log.attempts(delivery.id),
-      this.events.find(delivery.eventId),
+      this.log.attempts(delivery),
+      this.events.find({ id: delivery.eventId, merchantId: delivery.merchantId }),
     ]);
     return deliveryDetailJson(delivery, attempts, event);
   }
@@ -130,8 +130,8 @@ export class DeliveriesController {
   ): Promise<PostAnswer> {
     const due: DueDelivery[] = [];
     const answer = await this.posts.run(merchantId, call.key, call.contentHash, async (transaction) => {
-      due.push(dueOf(await retryDelivery(transaction, id)));
-      return { status: 202, body: await viewNow(transaction, id) };
+      due.push(dueOf(await retryDelivery(transaction, { id, merchantId })));
+      return { status: 202, body: await viewNow(transaction, { id, merchantId }) };
     });
     // After the commit, or a worker would look for it in vain. Empty when the answer is an earlier one.
     this.dispatcher.retrying(due.map((delivery) => ({ ...delivery, delayMs: 0 })));
@@ -155,17 +155,17 @@ export class DeliveriesController {
     @Idempotency() call: IdempotentCall,
   ): Promise<PostAnswer> {
     return this.posts.run(merchantId, call.key, call.contentHash, async (transaction) => {
-      const outcome = await cancelDelivery(transaction, id);
+      const outcome = await cancelDelivery(transaction, { id, merchantId });
       if (outcome === 'in_flight')
         throw conflict('An attempt is in flight: what becomes of it is not known yet.');
       if (outcome === 'final') throw conflict('The delivery is final already.');
-      return { status: 202, body: await viewNow(transaction, id) };
+      return { status: 202, body: await viewNow(transaction, { id, merchantId }) };
     });
   }
 }
 
-async function viewNow(transaction: Transaction, id: string): Promise<z.infer<typeof deliveryView>> {
-  const delivery = await new DeliveryLog(transaction).find({ id });
+async function viewNow(transaction: Transaction, ref: DeliveryRef): Promise<z.infer<typeof deliveryView>> {
+  const delivery = await new DeliveryLog(transaction).find(ref);
   if (delivery === null) throw notFound();
   return viewDelivery(delivery);
 }

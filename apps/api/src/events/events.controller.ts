@@ -81,8 +81,8 @@ export class EventsController {
     const [id] = ids;
     if (ids.length > 1)
       throw conflict('Several merchants have an event of this id: name one with ?merchant_id=.');
-    const event = id === undefined ? null : await this.log.find(id);
-    if (event === null || (merchantId !== null && event.merchantId !== merchantId)) throw notFound();
+    const event = id === undefined ? null : await this.log.find({ id, merchantId: merchantId ?? undefined });
+    if (event === null) throw notFound();
     return eventJson(event);
   }
 

@@ -1,9 +1,11 @@
-import { applyDecorators, HttpCode } from '@nestjs/common';
+import { applyDecorators, HttpCode, SetMetadata } from '@nestjs/common';
 import { ApiBody, ApiOperation, ApiResponse, ApiSecurity, type ApiBodyOptions } from '@nestjs/swagger';
 import type { ZodType } from 'zod';
 import { API_ERRORS, type ApiErrorCode } from '#domain/error-codes.js';
 
 export const BEARER = 'bearer';
+/** Metadata of a handler: its operation's id. */
+export const OPERATION_ID = 'posthorn:operation-id';
 const ERROR_REF = '#/components/schemas/Error';
 
 export interface OperationOptions {
@@ -45,6 +47,7 @@ export function Operation(options: OperationOptions): MethodDecorator {
   const codes = isPublic ? errors : [...COMMON_ERRORS, ...errors];
   return applyDecorators(
     HttpCode(status),
+    SetMetadata(OPERATION_ID, id),
     ApiOperation({ operationId: id, summary, ...(description === undefined ? {} : { description }) }),
     ApiResponse({
       status,
