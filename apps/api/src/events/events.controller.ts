@@ -23,6 +23,7 @@ import {
   BATCH_BYTES_MAX,
   eventPage,
   eventQuery,
+  isEventId,
   newEvent,
   newEventBatch,
 } from './events.schema.js';
@@ -77,6 +78,7 @@ export class EventsController {
     errors: ['not_found', 'conflict'],
   })
   async read(@Param('id') publicId: string, @MerchantScope() merchantId: string | null): Promise<string> {
+    if (!isEventId(publicId)) throw notFound();
     const ids = await this.log.idsOf(publicId, merchantId ?? undefined);
     const [id] = ids;
     if (ids.length > 1)
