@@ -215,10 +215,7 @@ function sample(document: Document, given: Schema, filling: Filling, name: strin
   switch (schema.type) {
     case 'object':
       return Object.fromEntries(
-        membersOf(schema).map((key) => [
-          key,
-          sample(document, schema.properties?.[key] ?? {}, filling, key),
-        ]),
+        membersOf(schema).map((key) => [key, sample(document, schema.properties?.[key] ?? {}, filling, key)]),
       );
     case 'array':
       return [sample(document, schema.items ?? {}, filling, '')];

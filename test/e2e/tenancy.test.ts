@@ -113,7 +113,10 @@ test('what is not the caller’s is refused, unseen and unchanged', async () => 
   const problems: string[] = [];
   for (const operation of operations.filter(({ isPublic }) => !isPublic)) {
     const before = await state.settledDigest();
-    const cases = [...casesOf(document, operation, cast), ...(await cursorCases(operation))];
+    const ofCursors = await cursorCases(operation);
+    if (operation.isList && operation.isForMerchants && ofCursors.length === 0)
+      problems.push(`${operation.name}: the other merchant has no second page`);
+    const cases = [...casesOf(document, operation, cast), ...ofCursors];
     for (const each of cases) {
       counts.set(each.group, (counts.get(each.group) ?? 0) + 1);
       problems.push(...problemsOf(each, await wire.call(each.call)));
@@ -144,7 +147,7 @@ function showsOther({ text }: WireAnswer): string[] {
   return cast.other.marks.filter((mark) => text.includes(mark));
 }
 
-/** The other merchant's place in the same list. */
+/** The other merchant's place in the same list; none when it has no second page. */
 async function cursorCases(operation: Operation): Promise<Case[]> {
   if (!operation.isList || !operation.isForMerchants) return [];
   const theirs = requestOf(document, operation, {
@@ -154,7 +157,7 @@ async function cursorCases(operation: Operation): Promise<Case[]> {
   });
   const { text } = await wire.call({ ...theirs, key: cast.other.key });
   const { next_cursor: cursor } = JSON.parse(text) as { next_cursor?: string | null };
-  expect([operation.name, typeof cursor]).toEqual([operation.name, 'string']);
+  if (typeof cursor !== 'string') return [];
   const filling = { things: cast.mine.things, url: cast.url, query: `cursor=${cursor}` };
   const request = requestOf(document, operation, filling);
   return [cast.mine.key, cast.platformKey].map((key) => ({

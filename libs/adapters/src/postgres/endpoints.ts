@@ -252,10 +252,10 @@ async function lockMerchantOf(
   tx: Transaction,
   { id, merchantId }: EndpointRef,
 ): Promise<{ readonly now: Date; readonly owned: OwnedEndpoint } | null> {
+  const owner = merchantId === undefined ? Prisma.empty : Prisma.sql`AND merchant_id = ${merchantId}::uuid`;
   const [locked] = await tx.$queryRaw<{ now: Date; merchantId: string }[]>`
     SELECT now(), id AS "merchantId" FROM merchants
-    WHERE id = (SELECT merchant_id FROM endpoints WHERE id = ${id}::uuid) AND status = 'active'
-      AND ${merchantId === undefined ? Prisma.sql`true` : Prisma.sql`id = ${merchantId}::uuid`}
+    WHERE id = (SELECT merchant_id FROM endpoints WHERE id = ${id}::uuid ${owner}) AND status = 'active'
     FOR NO KEY UPDATE`;
   if (locked === undefined) return null;
   // Looked at under the lock: the row that led here may have been deleted while this waited for it.
