@@ -9,6 +9,10 @@ import { eventually } from '#testkit/eventually.js';
 import { type Installation, startInstallation } from '#testkit/processes.js';
 import { type Receiver, startReceiver } from '#testkit/receiver/receiver.js';
 import { hasRedis } from '#testkit/redis.js';
+import { CALL_ABUSES } from './abuse-calls.js';
+import { FIELD_ABUSES } from './abuse-fields.js';
+import { TEXT_ABUSES } from './abuse-texts.js';
+import { WIRE_ABUSES } from './abuse-wire.js';
 import { ADMITTED, type Caller, dataOf, eventWith, nested, REFUSALS, type Row } from './bad-input-rows.js';
 import { readError, refusalProblems, refusedPaths } from './error-shape.js';
 import { StoredState } from './stored-state.js';
@@ -68,6 +72,28 @@ async function makeThings(): Promise<void> {
   });
   for (const merchantId of [merchant, otherMerchant])
     await client.sendEvent(merchantId as string, { type: 'made.first' });
+  const used = (name: string) => ({ 'idempotency-key': `used-for-${name}` });
+  const url = receiver.url('/nobody');
+  const answers = [
+    await client.post('/v1/merchants', { name: 'of the key' }, used('merchant')),
+    await client.post(
+      '/v1/webhooks',
+      { merchant_id: merchant, url, events: ['made.never'] },
+      used('webhook'),
+    ),
+    await client.post(
+      '/v1/events',
+      { merchant_id: merchant, type: 'made.never', data: { a: 1 } },
+      used('event'),
+    ),
+    await client.post('/v1/events', {
+      merchant_id: merchant,
+      type: 'made.first',
+      id: 'used-id',
+      data: { a: 1 },
+    }),
+  ];
+  expect(answers.map(({ status }) => status)).toEqual([201, 201, 202, 202]);
   await state.settledDigest();
   const first = async (path: string): Promise<{ row: { id: string; event_id: string }; cursor: string }> => {
     const { body } = await client.get<{ data: [{ id: string; event_id: string }]; next_cursor: string }>(
@@ -97,7 +123,7 @@ async function makeThings(): Promise<void> {
     WEBHOOK: made.webhook.toUpperCase(),
     DELIVERY: made.delivery.toUpperCase(),
     merchantUuid: '01890a5d-ac96-774b-bcce-b302099a8057',
-    url: receiver.url('/nobody'),
+    url,
     deliveriesCursor,
     merchantsCursor,
     alteredCursor: altered(merchantsCursor),
@@ -138,11 +164,18 @@ function send({ method, path, by = 'platform', body, headers = {} }: Row): Promi
   });
 }
 
-describe.each(Object.entries(REFUSALS))('%s', (_, rows) => {
+/** By topic: what is simply wrong, and what is meant to do harm. */
+const TOPICS = { ...REFUSALS, ...FIELD_ABUSES, ...TEXT_ABUSES, ...CALL_ABUSES };
+
+describe.each(Object.entries(TOPICS))('%s', (topic, rows) => {
   let before: Readonly<Record<string, string>>;
+  let refusedCount = 0;
   beforeAll(async () => {
     before = await state.settledDigest();
   }, 30_000);
+  afterAll(() => {
+    process.stdout.write(`bad input: ${refusedCount} of ${rows.length} refused: ${topic}\n`);
+  });
 
   test.each(rows.map((row): [string, Row] => [row.name.slice(0, 160), row]))('%s', async (_name, row) => {
     const answer = await send(row);
@@ -155,6 +188,7 @@ describe.each(Object.entries(REFUSALS))('%s', (_, rows) => {
     expect(await state.digest()).toEqual(before);
     expect(answer.headers['retry-after']).toBeUndefined();
     if (row.status === 401) expect(answer.headers['www-authenticate']).toMatch(/^Bearer/);
+    refusedCount += 1;
   });
 });
 
@@ -341,6 +375,18 @@ describe('what no client would send', () => {
       const before = await state.settledDigest();
       const answer = await wire.exchange(Buffer.from(bytes(), 'latin1'), then);
       expect({ status: answer.status, text: answer.text }).toMatchObject({ status });
+      expect(refusalProblems(answer)).toEqual([]);
+      expect(await state.digest()).toEqual(before);
+    },
+    20_000,
+  );
+
+  test.each(WIRE_ABUSES.map((abuse): [string, (typeof WIRE_ABUSES)[number]] => [abuse.name, abuse]))(
+    '%s',
+    async (_name, { bytes, then = 'wait', statuses }) => {
+      const before = await state.settledDigest();
+      const answer = await wire.exchange(Buffer.from(filled(bytes), 'latin1'), then);
+      expect(statuses).toContain(answer.status);
       expect(refusalProblems(answer)).toEqual([]);
       expect(await state.digest()).toEqual(before);
     },

@@ -88,8 +88,8 @@ function parseJson(bytes: Buffer): JsonDocument {
   }
 }
 
-/** RFC 9110, 8.3.1: type and subtype and parameter names in any case, a value quoted or not. */
-const JSON_MEDIA_TYPE = /^application\/json\s*(?:;\s*(?:charset=(?:utf-8|"utf-8")\s*)?)*$/i;
+/** RFC 9110, 8.3.1: type and subtype and parameter names in any case, a value quoted or not; blanks are HTTP's own two. */
+const JSON_MEDIA_TYPE = /^application\/json[ \t]*(?:;[ \t]*(?:charset=(?:utf-8|"utf-8")[ \t]*)?)*$/i;
 
 /** Nothing is decompressed here, so there is no bomb to defuse; RFC 9110, 15.5.16, asks for 415 then. */
 function isIdentity(contentEncoding: string | undefined): boolean {
@@ -97,5 +97,5 @@ function isIdentity(contentEncoding: string | undefined): boolean {
 }
 
 function isJsonMediaType(contentType: string | undefined): boolean {
-  return contentType !== undefined && JSON_MEDIA_TYPE.test(contentType.trim());
+  return contentType !== undefined && JSON_MEDIA_TYPE.test(contentType);
 }
