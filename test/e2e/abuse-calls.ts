@@ -138,16 +138,12 @@ function codeOf(path: string): 'not_found' | 'method_not_allowed' {
 
 const LISTS = ['/v1/webhooks', '/v1/deliveries', '/v1/events', '/v1/webhooks/{webhook}/deliveries'];
 const queries: readonly Row[] = LISTS.flatMap((list) => [
-  ...[
-    'A',
-    '%00',
-    'null',
-    '{merchantsCursor}',
-    '{deliveriesCursor}A',
-    `${'A'.repeat(43)}`,
-    'A'.repeat(5_000),
-  ].map((cursor) =>
-    row(`GET ${list}?cursor=${cursor}`, 'a cursor', 'invalid_request', { by: 'merchant', paths: ['cursor'] }),
+  ...['A', '%00', 'null', '{merchantsCursor}', '{deliveriesCursor}A', 'A'.repeat(43), 'A'.repeat(5_000)].map(
+    (cursor) =>
+      row(`GET ${list}?cursor=${cursor}`, 'a cursor', 'invalid_request', {
+        by: 'merchant',
+        paths: ['cursor'],
+      }),
   ),
   row(`GET ${list}?cursor=a&cursor=b`, 'two cursors', 'invalid_request', { paths: ['cursor'] }),
   row(`GET ${list}?limit=1&limit=200`, 'two limits', 'invalid_request', { paths: ['limit'] }),

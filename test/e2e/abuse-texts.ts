@@ -41,7 +41,7 @@ const TEXT_FIELDS: readonly (readonly [call: CallName, field: string])[] = [
 ];
 const unfitTexts: readonly Row[] = TEXT_FIELDS.flatMap(([call, field]) =>
   ['a long text\0', '\0a long text', 'a long \ud800 text', 'a long text \udfff', LONG].map((text) =>
-    refused(call, { [field]: text }, [field]),
+    refused(call, { [field]: text }, field.endsWith('_at') ? undefined : [field]),
   ),
 ).concat(
   ['\0', '\ud800', 'x'.repeat(501), LONG].flatMap((value) => [

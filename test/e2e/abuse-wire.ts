@@ -1,6 +1,6 @@
 /** Bytes that two servers in a row may read differently: none of them may be read as a request that does something. */
 
-interface WireAbuse {
+export interface WireAbuse {
   readonly name: string;
   /** In Latin-1; `{name}` as in the other tables. */
   readonly bytes: string;

@@ -212,19 +212,13 @@ function sample(document: Document, given: Schema, filling: Filling, name: strin
   const told = schema.const ?? schema.enum?.[0] ?? schema.examples?.[0];
   if (told !== undefined) return told;
   if (schema.anyOf?.[0] !== undefined) return sample(document, schema.anyOf[0], filling, name);
-  switch (schema.type) {
-    case 'object':
-      return Object.fromEntries(
-        membersOf(schema).map((key) => [key, sample(document, schema.properties?.[key] ?? {}, filling, key)]),
-      );
-    case 'array':
-      return [sample(document, schema.items ?? {}, filling, '')];
-    case 'integer':
-    case 'number':
-      return schema.minimum ?? 1;
-    case 'boolean':
-      return false;
-    default:
-      return schema.format === 'date-time' ? '2026-01-01T00:00:00Z' : 'x'.repeat(schema.minLength ?? 1);
+  if (schema.type === 'object') {
+    return Object.fromEntries(
+      membersOf(schema).map((key) => [key, sample(document, schema.properties?.[key] ?? {}, filling, key)]),
+    );
   }
+  if (schema.type === 'array') return [sample(document, schema.items ?? {}, filling, '')];
+  if (schema.type === 'integer' || schema.type === 'number') return schema.minimum ?? 1;
+  if (schema.type === 'boolean') return false;
+  return schema.format === 'date-time' ? '2026-01-01T00:00:00Z' : 'x'.repeat(schema.minLength ?? 1);
 }

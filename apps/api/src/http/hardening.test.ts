@@ -66,7 +66,8 @@ async function drip(start: string, bytes: string): Promise<string> {
   }, DRIP_MS);
   const said: Buffer[] = [];
   socket.on('data', (chunk: Buffer) => said.push(chunk));
-  await once(socket, 'close');
+  // Not once(), which an error in between would reject: a reset is an end as well.
+  await new Promise((resolve) => socket.once('close', resolve));
   clearInterval(dripping);
   return Buffer.concat(said).toString();
 }
