@@ -89,7 +89,7 @@ test('every operation has what a generated client needs', () => {
 
 test('an operation names the scopes that it needs', () => {
   const needed = Object.fromEntries<unknown>(
-    operations().map(({ operation }) => [operation.operationId, operation.security?.[0]?.['bearer']]),
+    operations().map(({ operation }) => [operation.operationId ?? '', operation.security?.[0]?.['bearer']]),
   );
   expect(needed).toMatchObject({
     createMerchant: ['admin'],
