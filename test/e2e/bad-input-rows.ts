@@ -23,7 +23,7 @@ export interface Row {
 }
 
 type Fields = Readonly<Record<string, unknown>>;
-type CallName = keyof typeof CALLS;
+export type CallName = keyof typeof CALLS;
 
 const EVENT: Fields = { merchant_id: '{merchant}', type: 'payment.success', data: {} };
 const WEBHOOK: Fields = { merchant_id: '{merchant}', url: '{url}', events: ['*'] };
@@ -69,6 +69,7 @@ const STATUS_OF = {
   forbidden: 403,
   not_found: 404,
   method_not_allowed: 405,
+  idempotency_conflict: 409,
   payload_too_large: 413,
   unsupported_media_type: 415,
   invalid_request: 422,
@@ -76,21 +77,21 @@ const STATUS_OF = {
 } as const;
 type Code = keyof typeof STATUS_OF;
 
-function row(call: string, name: string, code: Code, rest: Partial<Row> = {}): Row {
+export function row(call: string, name: string, code: Code, rest: Partial<Row> = {}): Row {
   return { name: `${call}: ${name}`, ...target(call), status: STATUS_OF[code], code, ...rest };
 }
 
 /** The call's good body with some fields replaced (`undefined`: left out), which is refused at these paths. */
-function refused(
+export function refused(
   call: CallName,
   fields: Fields,
-  paths: readonly string[],
+  paths?: readonly string[],
   code: Code = 'invalid_request',
 ): Row {
   const name = shortened(
     JSON.stringify(fields, (_, value: unknown) => (value === undefined ? 'left out' : value)),
   );
-  return row(call, name, code, { body: { ...CALLS[call], ...fields }, paths });
+  return row(call, name, code, { body: { ...CALLS[call], ...fields }, ...(paths && { paths }) });
 }
 
 function shortened(text: string): string {
@@ -98,7 +99,7 @@ function shortened(text: string): string {
 }
 
 /** The call's good body as text with another member spliced in at its end. */
-function spliced(call: CallName, member: string): string {
+export function spliced(call: CallName, member: string): string {
   const text = JSON.stringify(CALLS[call]);
   return `${text.slice(0, -1)}${text === '{}' ? '' : ','}${member}}`;
 }

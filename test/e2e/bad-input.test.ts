@@ -9,6 +9,10 @@ import { eventually } from '#testkit/eventually.js';
 import { type Installation, startInstallation } from '#testkit/processes.js';
 import { type Receiver, startReceiver } from '#testkit/receiver/receiver.js';
 import { hasRedis } from '#testkit/redis.js';
+import { CALL_ABUSES } from './abuse-calls.js';
+import { FIELD_ABUSES } from './abuse-fields.js';
+import { TEXT_ABUSES } from './abuse-texts.js';
+import { WIRE_ABUSES, type WireAbuse } from './abuse-wire.js';
 import { ADMITTED, type Caller, dataOf, eventWith, nested, REFUSALS, type Row } from './bad-input-rows.js';
 import { readError, refusalProblems, refusedPaths } from './error-shape.js';
 import { StoredState } from './stored-state.js';
@@ -72,6 +76,28 @@ async function makeThings(): Promise<void> {
   });
   for (const merchantId of [merchant, otherMerchant])
     await client.sendEvent(merchantId as string, { type: 'made.first' });
+  const used = (name: string) => ({ 'idempotency-key': `used-for-${name}` });
+  const url = receiver.url('/nobody');
+  const answers = [
+    await client.post('/v1/merchants', { name: 'of the key' }, used('merchant')),
+    await client.post(
+      '/v1/webhooks',
+      { merchant_id: merchant, url, events: ['made.never'] },
+      used('webhook'),
+    ),
+    await client.post(
+      '/v1/events',
+      { merchant_id: merchant, type: 'made.never', data: { a: 1 } },
+      used('event'),
+    ),
+    await client.post('/v1/events', {
+      merchant_id: merchant,
+      type: 'made.first',
+      id: 'used-id',
+      data: { a: 1 },
+    }),
+  ];
+  expect(answers.map(({ status }) => status)).toEqual([201, 201, 202, 202]);
   await state.settledDigest();
   const first = async (path: string): Promise<{ row: { id: string; event_id: string }; cursor: string }> => {
     const { body } = await client.get<{ data: [{ id: string; event_id: string }]; next_cursor: string }>(
@@ -101,7 +127,7 @@ async function makeThings(): Promise<void> {
     WEBHOOK: made.webhook.toUpperCase(),
     DELIVERY: made.delivery.toUpperCase(),
     merchantUuid: '01890a5d-ac96-774b-bcce-b302099a8057',
-    url: receiver.url('/nobody'),
+    url,
     deliveriesCursor,
     merchantsCursor,
     alteredCursor: altered(merchantsCursor),
@@ -142,11 +168,18 @@ function send({ method, path, by = 'platform', body, headers = {} }: Row): Promi
   });
 }
 
-describe.each(Object.entries(REFUSALS))('%s', (_, rows) => {
+/** By topic: what is simply wrong, and what is meant to do harm. */
+const TOPICS = { ...REFUSALS, ...FIELD_ABUSES, ...TEXT_ABUSES, ...CALL_ABUSES };
+
+describe.each(Object.entries(TOPICS))('%s', (topic, rows) => {
   let before: Readonly<Record<string, string>>;
+  let refusedCount = 0;
   beforeAll(async () => {
     before = await state.settledDigest();
   }, 30_000);
+  afterAll(() => {
+    process.stdout.write(`bad input: ${refusedCount} of ${rows.length} refused: ${topic}\n`);
+  });
 
   test.each(rows.map((row): [string, Row] => [row.name.slice(0, 160), row]))('%s', async (_name, row) => {
     const answer = await send(row);
@@ -159,6 +192,7 @@ describe.each(Object.entries(REFUSALS))('%s', (_, rows) => {
     expect(await state.digest()).toEqual(before);
     expect(answer.headers['retry-after']).toBeUndefined();
     if (row.status === 401) expect(answer.headers['www-authenticate']).toMatch(/^Bearer/);
+    refusedCount += 1;
   });
 });
 
@@ -373,6 +407,26 @@ describe('what no client would send', () => {
     expect((await wire.exchange(`${expecting}${body}`)).status).toBe(201);
     expect((await wire.exchange('GET /healthz HTTP/1.0\r\n\r\n')).status).toBe(200);
   });
+});
+
+describe('what two servers would read differently', () => {
+  let refusedCount = 0;
+  afterAll(() => {
+    process.stdout.write(`bad input: ${refusedCount} of ${WIRE_ABUSES.length} refused: on the wire\n`);
+  });
+
+  test.each(WIRE_ABUSES.map((abuse): [string, WireAbuse] => [abuse.name, abuse]))(
+    '%s',
+    async (_name, { bytes, then = 'wait', statuses }) => {
+      const before = await state.settledDigest();
+      const answer = await wire.exchange(Buffer.from(filled(bytes), 'latin1'), then);
+      expect(statuses).toContain(answer.status);
+      expect(refusalProblems(answer)).toEqual([]);
+      expect(await state.digest()).toEqual(before);
+      refusedCount += 1;
+    },
+    20_000,
+  );
 });
 
 test('the processes are the same, and none has met anything that it did not expect', async () => {

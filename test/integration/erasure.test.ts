@@ -339,7 +339,7 @@ test('a call that gets through with an Idempotency-Key meanwhile is done, and it
   const posts = new IdempotentPosts(database, rig.secretBox);
   const answer = await posts.run(id, 'a key of a call', randomBytes(32), async (transaction) => ({
     status: 202,
-    body: await cancelDelivery(transaction, open?.id ?? ''),
+    body: await cancelDelivery(transaction, { id: open?.id ?? '' }),
   }));
   expect(answer).toMatchObject({ status: 202, body: 'cancelled' });
   expect(await tablesWith(['a key of a call'])).toEqual([]);

@@ -159,7 +159,7 @@ async function explain(filter: DeliveryFilter, beforeId: string | null = null): 
   const page = deliveryPage(filter, { beforeId, rowsMax: PAGE_ROWS });
   if (page === null) throw new Error('the filter asks for nothing');
   const [row] = await db.$queryRaw<{ 'QUERY PLAN': [{ Plan: PlanNode }] }[]>(
-    Prisma.sql`EXPLAIN (ANALYZE, TIMING OFF, BUFFERS OFF, FORMAT JSON) ${withDetails(page)}`,
+    Prisma.sql`EXPLAIN (ANALYZE, TIMING OFF, BUFFERS OFF, FORMAT JSON) ${withDetails(page, filter.merchantId)}`,
   );
   if (row === undefined) throw new Error('there is no plan');
   return flatten(row['QUERY PLAN'][0].Plan);

@@ -210,12 +210,12 @@ async function run(world: World, command: Command): Promise<void> {
       return;
     case 'retry': {
       const id = world.delivery(command.of);
-      if (id !== undefined) await retryDelivery(rig.database, id);
+      if (id !== undefined) await retryDelivery(rig.database, { id });
       return;
     }
     case 'cancel': {
       const id = world.delivery(command.of);
-      if (id !== undefined) await cancelDelivery(rig.database, id);
+      if (id !== undefined) await cancelDelivery(rig.database, { id });
       return;
     }
     case 'pause':

@@ -33,6 +33,7 @@ import { ErrorFilter } from './http/error.filter.js';
 import { PostAnswerInterceptor } from './http/idempotency.js';
 import { ResourceGuard } from './http/resource.js';
 import { RouteTable } from './http/route-table.js';
+import type { ServerLimits } from './http/server-limits.js';
 import { SchemaPipe } from './http/validation.js';
 import { DocsController, OpenApiDocument } from './openapi/docs.controller.js';
 import { Cursors } from './paging/cursors.js';
@@ -76,6 +77,8 @@ export interface ApiOptions {
   readonly readinessChecks: readonly ReadinessCheck[];
   /** Posthorn's own version. */
   readonly version: string;
+  /** For tests, which do not wait for minutes. */
+  readonly serverLimits?: Partial<ServerLimits>;
   /** For tests by faults only. */
   readonly reachFailpoint?: ReachFailpoint;
 }

@@ -15,13 +15,11 @@ import { sendError } from './http/error-answer.js';
 import { observeRequests } from './http/observe-requests.js';
 import { NO_BODY } from './http/request-state.js';
 import { RouteTable } from './http/route-table.js';
+import { ANSWER_HEADERS } from './http/security-headers.js';
+import { HEADERS_BYTES_MAX, SERVER_LIMITS } from './http/server-limits.js';
 import { openApiDocument } from './openapi/document.js';
 import { OpenApiDocument } from './openapi/docs.controller.js';
 
-/** Headers and body must have arrived by then; 8 MiB take that long at half a megabit. Slower is an attack. */
-const REQUEST_TIMEOUT_MS = 120_000;
-/** Longer than proxies keep an idle connection, so that they close first and never write into a closing one. */
-const KEEP_ALIVE_TIMEOUT_MS = 72_000;
 /** No id is longer; a longer one names nothing. */
 const PATH_PARAMETER_LENGTH_MAX = 256;
 
@@ -41,16 +39,25 @@ export async function createApi(options: ApiOptions): Promise<NestFastifyApplica
 }
 
 /** The Fastify server that {@link ApiModule} expects: request ids, raw bodies, errors in the one shape. */
-export function createAdapter(options: Pick<ApiOptions, 'idMaker' | 'trustedProxies'>): FastifyAdapter {
+export function createAdapter(
+  options: Pick<ApiOptions, 'idMaker' | 'serverLimits' | 'trustedProxies'>,
+): FastifyAdapter {
+  const limits = { ...SERVER_LIMITS, ...options.serverLimits };
   const newRequestId = (): string => formatId(ID_PREFIXES.request, options.idMaker.uuid());
   return new FastifyAdapter({
     genReqId: newRequestId,
     requestIdHeader: false,
     trustProxy: trustedProxies(options.trustedProxies),
     bodyLimit: BODY_BYTES_MAX,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    http: { requireHostHeader: false },
-    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    requestTimeout: limits.requestTimeoutMs,
+    connectionTimeout: limits.silenceTimeoutMs,
+    keepAliveTimeout: limits.keepAliveTimeoutMs,
+    http: {
+      requireHostHeader: false,
+      maxHeaderSize: HEADERS_BYTES_MAX,
+      headersTimeout: limits.headersTimeoutMs,
+      connectionsCheckingInterval: limits.timeoutCheckMs,
+    },
     // While it closes, requests that are already here are served, and their connections closed after them.
     return503OnClosing: false,
     routerOptions: { maxParamLength: PATH_PARAMETER_LENGTH_MAX },
@@ -89,7 +96,7 @@ function takeRawBodies(fastify: FastifyInstance): void {
     };
     // Fastify itself would answer a content type that it cannot read with 415, before anybody asked for the key.
     if (contentType !== undefined) request.headers['content-type'] = 'application/octet-stream';
-    void reply.header('x-request-id', request.id);
+    void reply.headers(ANSWER_HEADERS).header('x-request-id', request.id);
     done();
   });
   fastify.removeAllContentTypeParsers();

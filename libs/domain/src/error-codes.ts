@@ -17,7 +17,7 @@ export const API_ERRORS = {
   payload_too_large: { status: 413, meaning: 'The body is larger than the call accepts.' },
   unsupported_media_type: {
     status: 415,
-    meaning: 'The body has a content type other than application/json.',
+    meaning: 'The body has a content type other than application/json, or a content encoding.',
   },
   invalid_request: {
     status: 422,

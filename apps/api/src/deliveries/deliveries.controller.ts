@@ -104,8 +104,8 @@ export class DeliveriesController {
   })
   async read(@Loaded() delivery: DeliveryRecord): Promise<string> {
     const [attempts, event] = await Promise.all([
-      this.log.attempts(delivery.id),
-      this.events.find(delivery.eventId),
+      this.log.attempts(delivery),
+      this.events.find({ id: delivery.eventId, merchantId: delivery.merchantId }),
     ]);
     return deliveryDetailJson(delivery, attempts, event);
   }
@@ -134,7 +134,7 @@ export class DeliveriesController {
     const { id, merchantId } = delivery;
     const due: DueDelivery[] = [];
     const answer = await this.posts.run(merchantId, call.key, call.contentHash, async (transaction) => {
-      due.push(dueOf(await retryDelivery(transaction, id)));
+      due.push(dueOf(await retryDelivery(transaction, { id, merchantId })));
       return { status: 202, body: await recorded(transaction, delivery, audit) };
     });
     // After the commit, or a worker would look for it in vain. Empty when the answer is an earlier one.
@@ -162,7 +162,7 @@ export class DeliveriesController {
   ): Promise<PostAnswer> {
     const { id, merchantId } = delivery;
     return this.posts.run(merchantId, call.key, call.contentHash, async (transaction) => {
-      const outcome = await cancelDelivery(transaction, id);
+      const outcome = await cancelDelivery(transaction, { id, merchantId });
       if (outcome === 'in_flight')
         throw conflict('An attempt is in flight: what becomes of it is not known yet.');
       if (outcome === 'final') throw conflict('The delivery is final already.');
@@ -178,7 +178,7 @@ async function recorded(
   audit: AuditTrail,
 ): Promise<z.infer<typeof deliveryView>> {
   const { id, merchantId } = before;
-  const delivery = await new DeliveryLog(transaction).find({ id });
+  const delivery = await new DeliveryLog(transaction).find({ id, merchantId });
   if (delivery === null) throw notFound();
   const view = viewDelivery(delivery);
   await audit.record(transaction, { merchantId, target: view.id, before: viewDelivery(before), after: view });

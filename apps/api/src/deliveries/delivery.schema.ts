@@ -5,13 +5,12 @@ import { isEventType } from '#domain/event-type-pattern.js';
 import { formatId, ID_PREFIXES, uuidTimeMs } from '#domain/ids.js';
 import { parseRfc3339 } from '#domain/timestamps.js';
 import { eventView } from '../events/event-view.js';
+import { isEventId } from '../events/events.schema.js';
 import { idOf, instant, timestamp } from '../http/fields.js';
 import { pageOf, pageQuery } from '../paging/page.js';
 
 /** What a status line can carry (RFC 9110, 15): receivers do send codes that mean nothing. */
 const STATUS_CODE = /^[1-9]\d\d$/;
-/** Posthorn's own ids and those that a producer may choose. */
-const EVENT_ID = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$/;
 
 const moment = timestamp.transform((value) => parseRfc3339(value) ?? Number.NaN);
 
@@ -28,7 +27,7 @@ const filters = {
   event_type: z.string().refine(isEventType, 'must be an event type').optional(),
   event_id: z
     .string()
-    .regex(EVENT_ID, 'must be an event id')
+    .refine(isEventId, 'must be an event id')
     .optional()
     .meta({ description: "The producer's own id, or the one that was made." }),
   created_after: moment.optional().meta({ format: 'date-time', description: 'At this moment or later.' }),

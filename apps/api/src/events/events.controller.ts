@@ -23,6 +23,7 @@ import {
   BATCH_BYTES_MAX,
   eventPage,
   eventQuery,
+  isEventId,
   newEvent,
   newEventBatch,
 } from './events.schema.js';
@@ -77,12 +78,13 @@ export class EventsController {
     errors: ['not_found', 'conflict'],
   })
   async read(@Param('id') publicId: string, @MerchantScope() merchantId: string | null): Promise<string> {
+    if (!isEventId(publicId)) throw notFound();
     const ids = await this.log.idsOf(publicId, merchantId ?? undefined);
     const [id] = ids;
     if (ids.length > 1)
       throw conflict('Several merchants have an event of this id: name one with ?merchant_id=.');
-    const event = id === undefined ? null : await this.log.find(id);
-    if (event === null || (merchantId !== null && event.merchantId !== merchantId)) throw notFound();
+    const event = id === undefined ? null : await this.log.find({ id, merchantId: merchantId ?? undefined });
+    if (event === null) throw notFound();
     return eventJson(event);
   }
 

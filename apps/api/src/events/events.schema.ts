@@ -20,7 +20,8 @@ export const BATCH_BYTES_MAX = 8 * 1024 * 1024;
 const DELIVER_AT_DAYS_MAX = 30;
 const ORDERING_KEY_LENGTH_MAX = 128;
 
-const PRODUCER_ID = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$/;
+/** Also the form of the ids that are made here. */
+const EVENT_ID = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$/;
 
 const data = z
   .custom<object>(() => true)
@@ -43,7 +44,7 @@ const common = {
     .meta({ examples: ['payment.success'], maxLength: 128, pattern: '^[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*$' }),
   id: z
     .string()
-    .regex(PRODUCER_ID, 'must be 1 to 128 of A–Z a–z 0–9 _ . : - and begin with a letter or digit')
+    .regex(EVENT_ID, 'must be 1 to 128 of A–Z a–z 0–9 _ . : - and begin with a letter or digit')
     .refine((id) => !isOwnForm(id), 'must not have the form of an id that Posthorn makes')
     .optional()
     .meta({
@@ -101,6 +102,11 @@ export function acceptedEventView(event: AcceptedEvent): z.infer<typeof accepted
     created_at: new Date(event.createdAtMs).toISOString(),
     deliveries: event.deliveries,
   };
+}
+
+/** Whether an event can have this id: the one that was made, or its producer's. */
+export function isEventId(text: string): boolean {
+  return EVENT_ID.test(text);
 }
 
 function isOwnForm(id: string): boolean {

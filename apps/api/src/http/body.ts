@@ -68,6 +68,9 @@ function parseBody(request: FastifyRequest): JsonDocument | null {
   state.bodyBytes = Buffer.isBuffer(request.body) ? request.body : NO_BODY;
   if (state.bodyBytes.byteLength === 0) return null;
   if (!isJsonMediaType(state.contentType)) throw new ApiError('unsupported_media_type');
+  if (!isIdentity(request.headers['content-encoding'])) {
+    throw new ApiError('unsupported_media_type', 'The body must not be compressed.');
+  }
   const document = parseJson(state.bodyBytes);
   if (document.root.kind !== 'object')
     throw invalidRequest([{ path: '', message: 'The body must be an object' }]);
@@ -85,9 +88,14 @@ function parseJson(bytes: Buffer): JsonDocument {
   }
 }
 
-/** RFC 9110, 8.3.1: type and subtype and parameter names in any case, a value quoted or not. */
-const JSON_MEDIA_TYPE = /^application\/json\s*(?:;\s*(?:charset=(?:utf-8|"utf-8")\s*)?)*$/i;
+/** RFC 9110, 8.3.1: type and subtype and parameter names in any case, a value quoted or not; blanks are HTTP's own two. */
+const JSON_MEDIA_TYPE = /^application\/json[ \t]*(?:;[ \t]*(?:charset=(?:utf-8|"utf-8")[ \t]*)?)*$/i;
+
+/** Nothing is decompressed here, so there is no bomb to defuse; RFC 9110, 15.5.16, asks for 415 then. */
+function isIdentity(contentEncoding: string | undefined): boolean {
+  return contentEncoding === undefined || contentEncoding.toLowerCase() === 'identity';
+}
 
 function isJsonMediaType(contentType: string | undefined): boolean {
-  return contentType !== undefined && JSON_MEDIA_TYPE.test(contentType.trim());
+  return contentType !== undefined && JSON_MEDIA_TYPE.test(contentType);
 }

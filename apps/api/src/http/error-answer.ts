@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { ApiError } from './api-error.js';
+import { ANSWER_HEADERS } from './security-headers.js';
 
 /** The one error shape, as it goes on the wire. */
 export interface ErrorBody {
@@ -31,6 +32,7 @@ export function sendError(error: ApiError, request: FastifyRequest, reply: Fasti
   void reply
     .code(error.status)
     .headers({
+      ...ANSWER_HEADERS,
       ...error.headers,
       'x-request-id': request.id,
       'content-type': 'application/json; charset=utf-8',

@@ -49,6 +49,11 @@ export const Loaded = createParamDecorator(
     stateOf(context.switchToHttp().getRequest<FastifyRequest>()).loaded,
 );
 
+function isOfOneMerchant(request: FastifyRequest): boolean {
+  const merchantId = stateOf(request).principal?.merchantId ?? null;
+  return merchantId !== null;
+}
+
 @Injectable()
 export class ResourceGuard implements CanActivate {
   constructor(
@@ -61,8 +66,10 @@ export class ResourceGuard implements CanActivate {
       context.getHandler(),
       context.getClass(),
     ]);
-    if (route === undefined) return true;
     const request = context.switchToHttp().getRequest<FastifyRequest>();
+    // Of every call, also of those that have no use for the query: whoever names another merchant is told so.
+    if (isOfOneMerchant(request)) merchantScopeOf(request);
+    if (route === undefined) return true;
     const text = (request.params as Readonly<Record<string, string | undefined>>)[route.param] ?? '';
     const id = parseId(route.prefix, text);
     if (id === null) throw notFound();

@@ -6,6 +6,7 @@ import { ApiExcludeController, type OpenAPIObject } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { Public } from '../auth/decorators.js';
 import { ApiError } from '../http/api-error.js';
+import { PAGE_POLICY } from '../http/security-headers.js';
 
 /** Holds the document once the application that it describes is complete. */
 @Injectable()
@@ -48,10 +49,8 @@ const PAGE = `<!doctype html>
   </body>
 </html>
 `;
-const START = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#docs', deepLinking: true, persistAuthorization: true });
+const START = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#docs', deepLinking: true });
 `;
-/** The page runs its own three files and nothing else. */
-const PAGE_POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:";
 
 @ApiExcludeController()
 @Public()

@@ -1,8 +1,10 @@
 import type { INestApplication } from '@nestjs/common';
+import { MetadataScanner, ModulesContainer, Reflector } from '@nestjs/core';
 import { DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
 import * as z from 'zod';
 import { API_ERRORS } from '#domain/error-codes.js';
-import { BEARER } from './operation.js';
+import { SCOPES } from '../auth/decorators.js';
+import { BEARER, OPERATION_ID } from './operation.js';
 
 const OPENAPI_VERSION = '3.1.1';
 
@@ -56,9 +58,12 @@ export function openApiDocument(app: INestApplication, version: string): OpenAPI
       },
     },
   };
+  const scopes = scopesByOperation(app);
   for (const [path, item] of Object.entries(document.paths)) {
     for (const [method, operation] of operationsOf(item)) {
       complete(path, method, operation);
+      const needed = scopes.get(operation.operationId ?? '');
+      if (needed !== undefined) operation.security = [{ [BEARER]: [...needed] }];
       admitEmptyBody(operation, document.components.schemas ?? {});
     }
   }
@@ -126,6 +131,30 @@ export function operationsOf(item: PathItem): [Method, Operation][] {
     const operation = item[method];
     return operation === undefined ? [] : [[method, operation]];
   });
+}
+
+/** Which scopes each operation needs. OpenAPI 3.1 takes them as role names of a scheme that is not OAuth. */
+function scopesByOperation(app: INestApplication): ReadonlyMap<string, readonly string[]> {
+  const reflector = app.get(Reflector);
+  const scanner = new MetadataScanner();
+  const scopes = new Map<string, readonly string[]>();
+  for (const module of app.get(ModulesContainer).values()) {
+    for (const { metatype } of module.controllers.values()) {
+      if (metatype === null) continue;
+      const prototype = metatype.prototype as Readonly<Record<string, () => unknown>>;
+      for (const name of scanner.getAllMethodNames(prototype)) {
+        const handler = prototype[name];
+        if (handler === undefined) continue;
+        const id = reflector.get<string | undefined>(OPERATION_ID, handler);
+        const needed = reflector.getAllAndOverride<readonly string[] | undefined>(SCOPES, [
+          handler,
+          metatype,
+        ]);
+        if (id !== undefined && needed !== undefined) scopes.set(id, needed);
+      }
+    }
+  }
+  return scopes;
 }
 
 /** Adds what holds for every operation: its path's parameters, the Idempotency-Key of a POST, the headers of answers. */

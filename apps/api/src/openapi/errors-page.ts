@@ -40,7 +40,7 @@ its field. This page is made from \`libs/domain/src/error-codes.ts\`, and a test
 Where more than one thing is wrong, the first of these is told: 413, 401, 429, 403, 404, 415, 400, 422.
 
 What cannot be read as HTTP at all gets the same shape with the code \`invalid_request\` and the status that HTTP gives to the
-fault: 400, 408 when the request did not arrive in time, 431 when its headers are too large.
+fault: 400, 408 when the request did not arrive in time, 431 when its headers are too large or too many.
 
 ## Answers
 `;

@@ -16,6 +16,8 @@ export const BEARER = 'bearer';
 export const AUDITED = 'posthorn:audited';
 /** The same in the OpenAPI document. */
 export const AUDIT_EXTENSION = 'x-audit-action';
+/** Metadata of a handler: its operation's id. */
+export const OPERATION_ID = 'posthorn:operation-id';
 const ERROR_REF = '#/components/schemas/Error';
 
 export interface OperationOptions {
@@ -59,6 +61,7 @@ export function Operation(options: OperationOptions): MethodDecorator {
   const codes = isPublic ? errors : [...COMMON_ERRORS, ...errors];
   return applyDecorators(
     HttpCode(status),
+    SetMetadata(OPERATION_ID, id),
     ApiOperation({ operationId: id, summary, ...(description === undefined ? {} : { description }) }),
     ApiResponse({
       status,

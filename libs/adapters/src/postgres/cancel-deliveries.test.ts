@@ -40,7 +40,7 @@ beforeEach(async () => {
 describe('cancelDelivery', () => {
   test.each(['pending', 'retrying'])('ends a delivery that is %s', async (status) => {
     const { id } = await addDelivery(db, { merchantId, endpointId, status });
-    await expect(cancelDelivery(db, id)).resolves.toBe('cancelled');
+    await expect(cancelDelivery(db, { id })).resolves.toBe('cancelled');
     await expect(openRow(db, id)).resolves.toBeNull();
     const [row] = await db.$queryRaw<{ status: string; done: boolean }[]>`
       SELECT status, completed_at <= now() AS done FROM deliveries WHERE id = ${id}::uuid`;
@@ -49,14 +49,14 @@ describe('cancelDelivery', () => {
 
   test('leaves what is in flight', async () => {
     const { id } = await addDelivery(db, { merchantId, endpointId, leaseUntil: `now() + interval '15 s'` });
-    await expect(cancelDelivery(db, id)).resolves.toBe('in_flight');
+    await expect(cancelDelivery(db, { id })).resolves.toBe('in_flight');
     await expect(statusOf(db, id)).resolves.toBe('pending');
     await expect(openRow(db, id)).resolves.not.toBeNull();
   });
 
   test('leaves what is final', async () => {
     const { id } = await addDelivery(db, { merchantId, endpointId, status: 'succeeded' });
-    await expect(cancelDelivery(db, id)).resolves.toBe('final');
+    await expect(cancelDelivery(db, { id })).resolves.toBe('final');
     await expect(statusOf(db, id)).resolves.toBe('succeeded');
   });
 
@@ -68,14 +68,14 @@ describe('cancelDelivery', () => {
       isOpen: true,
       isSingle: true,
     });
-    await expect(cancelDelivery(db, id)).resolves.toBe('cancelled');
+    await expect(cancelDelivery(db, { id })).resolves.toBe('cancelled');
     await expect(statusOf(db, id)).resolves.toBe('failed');
     await expect(openRow(db, id)).resolves.toBeNull();
   });
 
   test('of two at once, one cancels', async () => {
     const { id } = await addDelivery(db, { merchantId, endpointId });
-    const outcomes = await Promise.all([cancelDelivery(db, id), cancelDelivery(db, id)]);
+    const outcomes = await Promise.all([cancelDelivery(db, { id }), cancelDelivery(db, { id })]);
     expect(outcomes.sort()).toEqual(['cancelled', 'final']);
   });
 });

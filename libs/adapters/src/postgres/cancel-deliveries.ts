@@ -2,6 +2,7 @@ import type { DELIVERY_ERRORS } from '#domain/error-codes.js';
 import { uuidFloor } from '#domain/ids.js';
 import type { Database, Statements } from './database.js';
 import { withDeadlockRetry } from './deadlock.js';
+import type { DeliveryRef } from './delivery-log.js';
 import { Prisma } from './generated/client.js';
 import { byDay, idRange } from './id-range.js';
 
@@ -14,18 +15,26 @@ export type CancelOutcome = 'cancelled' | 'in_flight' | 'final';
  * Cancels one delivery, in one statement. Of a delivery that is final already, and only tried once more by hand, that
  * try is what goes away: its status stays. `in_flight` and `final`: there was nothing that may be cancelled.
  */
-export async function cancelDelivery(db: Statements, deliveryId: string): Promise<CancelOutcome> {
+export async function cancelDelivery(
+  db: Statements,
+  { id: deliveryId, merchantId }: DeliveryRef,
+): Promise<CancelOutcome> {
+  const merchant =
+    merchantId === undefined ? Prisma.empty : Prisma.sql`AND merchant_id = ${merchantId}::uuid`;
   for (let tries = 1; ; tries++) {
     const [row] = await db.$queryRaw<{ isClosed: boolean; isLeased: boolean | null }[]>`
       WITH closed AS (
-        DELETE FROM open_deliveries WHERE delivery_id = ${deliveryId}::uuid AND lease_until IS NULL RETURNING single
+        DELETE FROM open_deliveries
+        WHERE delivery_id = ${deliveryId}::uuid AND lease_until IS NULL ${merchant}
+        RETURNING single
       ), cancelled AS (
         UPDATE deliveries SET status = 'cancelled', completed_at = now()
         WHERE id = ${deliveryId}::uuid AND status IN ('pending', 'retrying') AND (SELECT NOT single FROM closed)
+          ${merchant}
       )
       SELECT EXISTS (SELECT FROM closed) AS "isClosed",
              (SELECT lease_until IS NOT NULL FROM open_deliveries
-              WHERE delivery_id = ${deliveryId}::uuid) AS "isLeased"`;
+              WHERE delivery_id = ${deliveryId}::uuid ${merchant}) AS "isLeased"`;
     if (row === undefined) throw new Error('cancel answered nothing');
     if (row.isClosed) return 'cancelled';
     if (row.isLeased === null) return 'final';
@@ -40,18 +49,22 @@ const TRIES_MAX = 3;
 /**
  * Cancels what is open of these endpoints, at most `limit` deliveries. Those in flight are left to settle, which
  * finds the endpoint closed and cancels instead of retrying; rows that something else holds are left to the next
- * call. Returns how many open deliveries went: `limit` means that there may be more.
+ * call. Returns how many open deliveries went: `limit` means that there may be more. With `merchantId`, of this merchant's
+ * endpoints only.
  */
 export async function cancelOpenDeliveries(
   db: Database,
   endpointIds: readonly string[],
   limit: number,
+  merchantId?: string,
 ): Promise<number> {
   if (endpointIds.length === 0) return 0;
+  const merchant =
+    merchantId === undefined ? Prisma.empty : Prisma.sql`AND merchant_id = ${merchantId}::uuid`;
   return cancel(
     db,
     Prisma.sql`SELECT delivery_id FROM open_deliveries
-               WHERE endpoint_id = ANY (${[...endpointIds]}::uuid[]) AND lease_until IS NULL
+               WHERE endpoint_id = ANY (${[...endpointIds]}::uuid[]) AND lease_until IS NULL ${merchant}
                LIMIT ${limit} FOR UPDATE SKIP LOCKED`,
   );
 }

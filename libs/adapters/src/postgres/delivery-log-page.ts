@@ -98,8 +98,8 @@ function idBounds({ from, to }: IdRange, column: 'd.id' | 'o.delivery_id'): Pris
 }
 
 /**
- * An endpoint belongs to one merchant, which the caller has made sure of. To name both would make the planner believe
- * that it takes two coincidences for a row to fit, and so that there is little to sort.
+ * An endpoint belongs to one merchant, which the caller has made sure of and `withDetails` asks once more. To name both
+ * here would make the planner believe that it takes two coincidences for a row to fit, and so that there is little to sort.
  */
 function scope({ merchantId, endpointId }: DeliveryFilter): Prisma.Sql[] {
   if (endpointId !== undefined) return [Prisma.sql`d.endpoint_id = ${endpointId}::uuid`];

@@ -52,14 +52,14 @@ test('of very many attempts the latest are shown, in their order', async () => {
     id,
     Array.from({ length: ATTEMPTS_SHOWN_MAX + 2 }, (_, n) => DAY_TWO_MS + n),
   );
-  const numbers = (await log.attempts(id)).map((attempt) => attempt.number);
+  const numbers = (await log.attempts({ id })).map((attempt) => attempt.number);
   expect(numbers).toEqual(Array.from({ length: ATTEMPTS_SHOWN_MAX }, (_, n) => n + 3));
 });
 
 test('an attempt whose process knew the clock a little differently is shown', async () => {
   const { id } = await addDelivery(db, { merchantId, endpointId, createdAtMs: DAY_TWO_MS });
   await addAttempts(id, [DAY_TWO_MS - 20]);
-  await expect(log.attempts(id)).resolves.toHaveLength(1);
+  await expect(log.attempts({ id })).resolves.toHaveLength(1);
 });
 
 test('a public event id is Posthorn’s own, or what producers gave, of one merchant or of all', async () => {

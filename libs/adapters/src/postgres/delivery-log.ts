@@ -60,6 +60,12 @@ export const ATTEMPTS_SHOWN_MAX = 50;
 /** Ids of attempts are made by another process than the delivery's; both know the database's clock this well. */
 export const CLOCK_SLACK_MS = 60_000;
 
+/** Which delivery is meant, and whose it has to be; without `merchantId`, anybody's. */
+export interface DeliveryRef {
+  readonly id: string;
+  readonly merchantId?: string | undefined;
+}
+
 /** What was sent, what came back, and what is still to come. Reads only. */
 export class DeliveryLog {
   readonly #db: Statements;
@@ -71,24 +77,21 @@ export class DeliveryLog {
   /** Newest first. */
   async list(filter: DeliveryFilter, page: PageRequest): Promise<DeliveryRecord[]> {
     const query = deliveryPage(filter, page);
-    return query === null ? [] : this.#db.$queryRaw<DeliveryRecord[]>(withDetails(query));
+    return query === null ? [] : this.#db.$queryRaw<DeliveryRecord[]>(withDetails(query, filter.merchantId));
   }
 
   /** Null when there is none, or none of this merchant. */
-  async find(ref: {
-    readonly id: string;
-    readonly merchantId?: string | undefined;
-  }): Promise<DeliveryRecord | null> {
-    const merchant =
-      ref.merchantId === undefined ? Prisma.empty : Prisma.sql`AND d.merchant_id = ${ref.merchantId}::uuid`;
-    const query = Prisma.sql`SELECT ${DELIVERY_COLUMNS} FROM deliveries d WHERE d.id = ${ref.id}::uuid ${merchant}`;
-    const [delivery] = await this.#db.$queryRaw<DeliveryRecord[]>(withDetails(query));
+  async find({ id, merchantId }: DeliveryRef): Promise<DeliveryRecord | null> {
+    const query = Prisma.sql`SELECT ${DELIVERY_COLUMNS} FROM deliveries d WHERE d.id = ${id}::uuid`;
+    const [delivery] = await this.#db.$queryRaw<DeliveryRecord[]>(withDetails(query, merchantId));
     return delivery ?? null;
   }
 
   /** The latest attempts of a delivery, at most {@link ATTEMPTS_SHOWN_MAX}, in the order in which they were made. */
-  async attempts(deliveryId: string): Promise<AttemptRecord[]> {
-    const from = uuidFloor(Math.max(0, uuidTimeMs(deliveryId) - CLOCK_SLACK_MS));
+  async attempts({ id, merchantId }: DeliveryRef): Promise<AttemptRecord[]> {
+    const from = uuidFloor(Math.max(0, uuidTimeMs(id) - CLOCK_SLACK_MS));
+    const merchant =
+      merchantId === undefined ? Prisma.empty : Prisma.sql`AND merchant_id = ${merchantId}::uuid`;
     const latest = await this.#db.$queryRaw<AttemptRecord[]>`
       SELECT id, number, trigger, started_at AS "startedAt", duration_ms AS "durationMs", outcome,
              status_code AS "statusCode", error_code AS "errorCode", error_message AS "errorMessage",
@@ -96,7 +99,7 @@ export class DeliveryLog {
              response_headers AS "responseHeaders", response_body AS "responseBody",
              response_body_truncated AS "responseBodyTruncated", remote_address AS "remoteAddress"
       FROM attempts
-      WHERE delivery_id = ${deliveryId}::uuid AND id >= ${from}::uuid
+      WHERE delivery_id = ${id}::uuid AND id >= ${from}::uuid ${merchant}
       ORDER BY id DESC LIMIT ${ATTEMPTS_SHOWN_MAX}`;
     return latest.reverse();
   }
@@ -107,8 +110,12 @@ export class DeliveryLog {
  * turned into scans, and only the partition of each row's own event is looked at.
  *
  * `held` is said here and stored nowhere, so that to pause an endpoint with a million open deliveries writes none of them.
+ *
+ * The merchant is asked for out here, around the page: within, beside an endpoint, it would mislead the planner.
  */
-export function withDetails(page: Prisma.Sql): Prisma.Sql {
+export function withDetails(page: Prisma.Sql, merchantId: string | undefined): Prisma.Sql {
+  const owner =
+    merchantId === undefined ? Prisma.empty : Prisma.sql`WHERE d.merchant_id = ${merchantId}::uuid`;
   return Prisma.sql`
     SELECT d.id, d.event_id AS "eventId", d.endpoint_id AS "endpointId", d.merchant_id AS "merchantId",
            d.event_type AS "eventType", d.payload_format AS "payloadFormat",
@@ -118,10 +125,11 @@ export function withDetails(page: Prisma.Sql): Prisma.Sql {
            d.last_duration_ms AS "lastDurationMs", d.error_code AS "errorCode", d.completed_at AS "completedAt",
            CASE WHEN NOT d.is_paused
                 THEN (SELECT o.due_at FROM open_deliveries o
-                      WHERE o.delivery_id = d.id AND o.lease_until IS NULL)
+                      WHERE o.delivery_id = d.id AND o.merchant_id = d.merchant_id AND o.lease_until IS NULL)
            END AS "nextAttemptAt",
-           (SELECT e.producer_id FROM events e WHERE e.id = d.event_id) AS "producerId"
+           (SELECT e.producer_id FROM events e WHERE e.id = d.event_id AND e.merchant_id = d.merchant_id) AS "producerId"
     FROM (SELECT page.*, (${isPaused(Prisma.sql`page.endpoint_id`)}) IS TRUE AS is_paused
           FROM (${page}) page) d
+    ${owner}
     ORDER BY d.id DESC`;
 }

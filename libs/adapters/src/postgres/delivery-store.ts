@@ -68,7 +68,7 @@ export class PostgresDeliveryStore implements DeliveryStore, DispatchStore {
   }
 
   async cancel(deliveryId: string): Promise<void> {
-    await cancelDelivery(this.db, deliveryId);
+    await cancelDelivery(this.db, { id: deliveryId });
   }
 
   async loadTargets(endpointIds: readonly string[]): Promise<ReadonlyMap<string, Target>> {

@@ -163,25 +163,26 @@ export class EndpointRepository {
     onChange?: OnChange<EndpointRecord>,
   ): Promise<EndpointRecord | null> {
     const updated = await this.#inTransaction(async (tx) => {
-      const now = await lockMerchantOf(tx, ref);
-      if (now === null) return null;
-      const row = await tx.endpoint.findUniqueOrThrow({ where: { id: ref.id }, include: ENDPOINT_RELATIONS });
+      const locked = await lockMerchantOf(tx, ref);
+      if (locked === null) return null;
+      const { now, owned } = locked;
+      const row = await tx.endpoint.findUniqueOrThrow({ where: owned, include: ENDPOINT_RELATIONS });
       const current = toEndpointRecord(row, this.#box);
-      const changes = news(decide(current, await this.#liveSecrets(tx, ref.id, now)), current);
+      const changes = news(decide(current, await this.#liveSecrets(tx, owned, now)), current);
       if (Object.values(changes).every((value) => value === undefined)) return current;
 
       const changed = await tx.endpoint.update({
-        where: { id: ref.id },
+        where: owned,
         data: { ...this.#changeData(current, changes), version: { increment: 1 }, updatedAt: now },
         include: ENDPOINT_RELATIONS,
       });
-      if (changes.status !== undefined) await setGateStatus(tx, ref.id, changes.status);
-      if (changesMatching(changes, current)) await raiseConfigVersion(tx, row.merchantId);
+      if (changes.status !== undefined) await setGateStatus(tx, owned, changes.status);
+      if (changesMatching(changes, current)) await raiseConfigVersion(tx, owned.merchantId);
       const after = toEndpointRecord(changed, this.#box);
       await onChange?.(tx, current, after);
       return after;
     });
-    if (updated?.status === 'disabled') await cancelOpenDeliveries(this.#db, [ref.id], CANCEL_BATCH_MAX);
+    if (updated?.status === 'disabled') await this.#cancelOpen(updated);
     return updated;
   }
 
@@ -190,30 +191,32 @@ export class EndpointRepository {
    * stays. False when there is none.
    */
   async delete(ref: EndpointRef, onChange?: OnChange<EndpointRecord>): Promise<boolean> {
-    const isDeleted = await this.#inTransaction(async (tx) => {
-      const now = await lockMerchantOf(tx, ref);
-      if (now === null) return false;
-      const before = await tx.endpoint.findUniqueOrThrow({
-        where: { id: ref.id },
-        include: ENDPOINT_RELATIONS,
-      });
+    const deleted = await this.#inTransaction(async (tx) => {
+      const locked = await lockMerchantOf(tx, ref);
+      if (locked === null) return null;
+      const { now, owned } = locked;
+      const before = await tx.endpoint.findUniqueOrThrow({ where: owned, include: ENDPOINT_RELATIONS });
       const after = await tx.endpoint.update({
-        where: { id: ref.id },
+        where: owned,
         data: { deletedAt: now, updatedAt: now, status: 'disabled', version: { increment: 1 } },
         include: ENDPOINT_RELATIONS,
       });
-      await setGateStatus(tx, ref.id, 'disabled');
-      await raiseConfigVersion(tx, after.merchantId);
+      await setGateStatus(tx, owned, 'disabled');
+      await raiseConfigVersion(tx, owned.merchantId);
       await onChange?.(tx, toEndpointRecord(before, this.#box), toEndpointRecord(after, this.#box));
-      return true;
+      return owned;
     });
-    if (isDeleted) await cancelOpenDeliveries(this.#db, [ref.id], CANCEL_BATCH_MAX);
-    return isDeleted;
+    if (deleted !== null) await this.#cancelOpen(deleted);
+    return deleted !== null;
   }
 
-  async #liveSecrets(tx: Transaction, endpointId: string, now: Date): Promise<string[]> {
+  async #cancelOpen({ id, merchantId }: OwnedEndpoint): Promise<void> {
+    await cancelOpenDeliveries(this.#db, [id], CANCEL_BATCH_MAX, merchantId);
+  }
+
+  async #liveSecrets(tx: Transaction, endpoint: OwnedEndpoint, now: Date): Promise<string[]> {
     const rows = await tx.endpointSecret.findMany({
-      where: { endpointId, OR: [{ expiresAt: null }, { expiresAt: { gt: now } }] },
+      where: { endpoint, OR: [{ expiresAt: null }, { expiresAt: { gt: now } }] },
     });
     return rows.map(({ sealed, id }) => Buffer.from(this.#box.open(sealed, id)).toString('utf8'));
   }
@@ -241,17 +244,30 @@ export class EndpointRepository {
   }
 }
 
-/** The database's time, once the merchant of a live endpoint is locked; null when there is no such endpoint, or its merchant is being erased. */
-async function lockMerchantOf(tx: Transaction, { id, merchantId }: EndpointRef): Promise<Date | null> {
-  const [locked] = await tx.$queryRaw<{ now: Date }[]>`
-    SELECT now() FROM merchants
-    WHERE id = (SELECT merchant_id FROM endpoints WHERE id = ${id}::uuid) AND status = 'active'
-      AND ${merchantId === undefined ? Prisma.sql`true` : Prisma.sql`id = ${merchantId}::uuid`}
+/** An endpoint together with the merchant that it belongs to: what every statement on it carries. */
+interface OwnedEndpoint {
+  readonly id: string;
+  readonly merchantId: string;
+}
+
+/**
+ * The database's time and whose endpoint it is, once the merchant of a live endpoint is locked; null when there is no
+ * such endpoint, or its merchant is being erased.
+ */
+async function lockMerchantOf(
+  tx: Transaction,
+  { id, merchantId }: EndpointRef,
+): Promise<{ readonly now: Date; readonly owned: OwnedEndpoint } | null> {
+  const owner = merchantId === undefined ? Prisma.empty : Prisma.sql`AND merchant_id = ${merchantId}::uuid`;
+  const [locked] = await tx.$queryRaw<{ now: Date; merchantId: string }[]>`
+    SELECT now(), id AS "merchantId" FROM merchants
+    WHERE id = (SELECT merchant_id FROM endpoints WHERE id = ${id}::uuid ${owner}) AND status = 'active'
     FOR NO KEY UPDATE`;
   if (locked === undefined) return null;
   // Looked at under the lock: the row that led here may have been deleted while this waited for it.
-  const live = await tx.endpoint.count({ where: { id, deletedAt: null } });
-  return live === 0 ? null : locked.now;
+  const owned = { id, merchantId: locked.merchantId };
+  const live = await tx.endpoint.count({ where: { ...owned, deletedAt: null } });
+  return live === 0 ? null : { now: locked.now, owned };
 }
 
 async function raiseConfigVersion(tx: Transaction, merchantId: string): Promise<void> {
@@ -262,8 +278,16 @@ async function raiseConfigVersion(tx: Transaction, merchantId: string): Promise<
   });
 }
 
-async function setGateStatus(tx: Transaction, endpointId: string, status: string): Promise<void> {
-  await tx.endpointGate.update({ where: { endpointId }, data: { status }, select: { endpointId: true } });
+async function setGateStatus(
+  tx: Transaction,
+  { id: endpointId, merchantId }: OwnedEndpoint,
+  status: string,
+): Promise<void> {
+  await tx.endpointGate.update({
+    where: { endpointId, merchantId },
+    data: { status },
+    select: { endpointId: true },
+  });
 }
 
 /** Without a status that the endpoint has already: one that is disabled keeps the reason that it was disabled for. */

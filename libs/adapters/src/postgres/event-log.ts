@@ -47,16 +47,22 @@ export class EventLog {
       SELECT ${EVENT_COLUMNS} FROM events ${where} ORDER BY id DESC LIMIT ${page.rowsMax}`;
   }
 
-  /** Null when it is older than the log. */
-  async find(eventId: string): Promise<EventRecord | null> {
+  /** Null when there is none, or none of this merchant, or it is older than the log. */
+  async find(ref: {
+    readonly id: string;
+    readonly merchantId?: string | undefined;
+  }): Promise<EventRecord | null> {
+    const merchant =
+      ref.merchantId === undefined ? Prisma.empty : Prisma.sql`AND merchant_id = ${ref.merchantId}::uuid`;
     const [event] = await this.#db.$queryRaw<EventRecord[]>`
-      SELECT ${EVENT_COLUMNS} FROM events WHERE id = ${eventId}::uuid`;
+      SELECT ${EVENT_COLUMNS} FROM events WHERE id = ${ref.id}::uuid ${merchant}`;
     return event ?? null;
   }
 
   /**
    * The events that a public event id can mean: the one of that TypeID, or those that producers gave this id, which
-   * is unique only within a merchant.
+   * is unique only within a merchant. A TypeID is read and not looked up: whose event it is, if anybody's, is still to
+   * be asked.
    */
   async idsOf(publicId: string, merchantId: string | undefined): Promise<string[]> {
     const id = parseId('evt', publicId);

@@ -2,6 +2,8 @@ import { uuidCeil, uuidFloor, uuidTimeMs } from '#domain/ids.js';
 import type { DueDelivery } from '#pipeline/dispatch.js';
 import { HINT_TTL_MS, type Lane } from '#pipeline/hint-queue.js';
 import type { Statements } from './database.js';
+import type { DeliveryRef } from './delivery-log.js';
+import { Prisma } from './generated/client.js';
 
 export type RetryOutcome =
   /** An attempt is due now; whoever holds this is to hint it. */
@@ -31,12 +33,13 @@ interface RetryRow {
  * Makes an attempt of a delivery due now. An open delivery's next attempt is brought forward; a final one gets an
  * open row for exactly one attempt and keeps its status until that has ended. What is made due is marked as hinted.
  */
-export async function retryDelivery(db: Statements, deliveryId: string): Promise<RetryOutcome> {
+export async function retryDelivery(db: Statements, ref: DeliveryRef): Promise<RetryOutcome> {
   for (let tries = 1; ; tries++) {
-    const [row] = await makeDue(db, deliveryId);
+    const [row] = await makeDue(db, ref);
     if (row === undefined) return { kind: 'not_found' };
     const { endpointId, hintNumber, lane } = row;
-    if (hintNumber !== null) return { kind: 'due', delivery: { deliveryId, endpointId, lane, hintNumber } };
+    if (hintNumber !== null)
+      return { kind: 'due', delivery: { deliveryId: ref.id, endpointId, lane, hintNumber } };
     if (!row.isGateOpen) return { kind: 'endpoint_closed' };
     if (row.isUnderWay) return { kind: 'under_way' };
     if (!row.isOpen && row.hasPayloadConflict) return { kind: 'payload_conflict' };
@@ -55,7 +58,9 @@ const TRIES_MAX = 3;
  */
 const HINT_EPOCH_SECONDS = 1_700_000_000;
 
-async function makeDue(db: Statements, deliveryId: string): Promise<RetryRow[]> {
+async function makeDue(db: Statements, { id: deliveryId, merchantId }: DeliveryRef): Promise<RetryRow[]> {
+  const merchant =
+    merchantId === undefined ? Prisma.empty : Prisma.sql`AND d.merchant_id = ${merchantId}::uuid`;
   // A delivery carries its event's millisecond: with these bounds one partition of events is looked at.
   const eventFloor = uuidFloor(uuidTimeMs(deliveryId));
   const eventCeil = uuidCeil(uuidTimeMs(deliveryId));
@@ -71,9 +76,10 @@ async function makeDue(db: Statements, deliveryId: string): Promise<RetryRow[]> 
                AND (o.lease_until IS NOT NULL OR (o.single AND o.due_at <= now())) AS is_under_way
       FROM deliveries d
       JOIN endpoint_gates g ON g.endpoint_id = d.endpoint_id
-      LEFT JOIN events e ON e.id = d.event_id AND e.id BETWEEN ${eventFloor}::uuid AND ${eventCeil}::uuid
+      LEFT JOIN events e ON e.id = d.event_id AND e.merchant_id = d.merchant_id
+        AND e.id BETWEEN ${eventFloor}::uuid AND ${eventCeil}::uuid
       LEFT JOIN open_deliveries o ON o.delivery_id = d.id
-      WHERE d.id = ${deliveryId}::uuid
+      WHERE d.id = ${deliveryId}::uuid ${merchant}
     ), brought_forward AS (
       UPDATE open_deliveries o
       SET due_at = now(), hinted_until = now() + ${HINT_TTL_MS} * interval '1 ms',
