@@ -91,6 +91,11 @@ const environment = z.object({
     default: '80,443,1024-65535',
     meaning: 'Ports that an endpoint may have: single ones and ranges.',
   }),
+  POSTHORN_EGRESS_PROXY: variable(z.string().transform(toProxyUrl).optional(), {
+    default: 'none',
+    meaning:
+      'HTTP proxy that everything is sent through, by CONNECT, such as `http://user:password@proxy.internal:3128`. Addresses are still looked up and judged here, and the proxy is given the judged one.',
+  }),
   LOG_LEVEL: variable(
     z
       .string()
@@ -128,6 +133,8 @@ export interface Configuration {
   readonly egressAllow: readonly string[];
   /** Ports and ranges, as written. */
   readonly egressPorts: string;
+  /** With its credentials. */
+  readonly egressProxy: string | null;
   readonly logLevel: Environment['LOG_LEVEL'];
   /** What standalone has set because the environment did not, as `NAME=value`. */
   readonly assumed: readonly string[];
@@ -195,6 +202,7 @@ function toConfiguration(values: Environment, assumed: readonly string[]): Confi
     allowHttp: values.POSTHORN_ALLOW_HTTP,
     egressAllow: values.POSTHORN_EGRESS_ALLOW,
     egressPorts: values.POSTHORN_EGRESS_PORTS,
+    egressProxy: values.POSTHORN_EGRESS_PROXY ?? null,
     logLevel: values.LOG_LEVEL,
     assumed,
   };
@@ -218,6 +226,7 @@ export function redacted(configuration: Configuration): Readonly<Record<string, 
     ...configuration,
     databaseUrl: withoutPassword(configuration.databaseUrl),
     redisUrl: withoutPassword(configuration.redisUrl),
+    egressProxy: withoutCredentials(configuration.egressProxy),
     platformKey: configuration.platformKey === null ? null : '[redacted]',
     encryptionKeys: configuration.encryptionKeys.map(({ id }) => `${id}:[redacted]`),
   };
@@ -231,6 +240,15 @@ function withoutPassword(url: string | null): string | null {
   for (const name of parsed.searchParams.keys()) {
     if (/pass|secret|token/i.test(name)) parsed.searchParams.set(name, 'redacted');
   }
+  return parsed.href;
+}
+
+/** Some proxies are given a token as the user's name. */
+function withoutCredentials(url: string | null): string | null {
+  if (url === null) return null;
+  const parsed = new URL(url);
+  if (parsed.username !== '') parsed.username = 'redacted';
+  if (parsed.password !== '') parsed.password = 'redacted';
   return parsed.href;
 }
 
@@ -277,6 +295,27 @@ function toUrl(...protocols: readonly string[]): (text: string, context: Context
           `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
         );
   };
+}
+
+/** A path, a query or a broken escape would be dropped without a word, and is a mistake. */
+function toProxyUrl(text: string, context: Context): string {
+  const url = URL.parse(text);
+  const isWhole = url?.protocol === 'http:' && url.pathname + url.search + url.hash === '/';
+  return isWhole && [url.username, url.password].every(isDecodable)
+    ? text
+    : refuse(
+        context,
+        'must be the http:// URL of a proxy, with a host, a port and at most a user and a password',
+      );
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function toCidrs(text: string, context: Context): string[] {

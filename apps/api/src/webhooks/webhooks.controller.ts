@@ -69,7 +69,12 @@ export class WebhooksController {
     return this.posts.run(merchantId, call.key, call.contentHash, async (transaction) => {
       const secret = body.secret ?? generateSecret(randomBytes);
       const created = await this.endpoints.create(transaction, merchantId, (merchantDialect) => {
-        const endpoint = newEndpoint(body, { merchantDialect, secret, headerPrefix: this.headerPrefix });
+        const endpoint = newEndpoint(body, {
+          merchantDialect,
+          secret,
+          headerPrefix: this.headerPrefix,
+          nowMs: this.clock.nowMs(),
+        });
         refuseUrl(judgement);
         return endpoint;
       });
@@ -140,7 +145,11 @@ export class WebhooksController {
   ): Promise<WebhookView> {
     if (body.url !== undefined) refuseUrl(await this.egress.judgeForRegistration(body.url));
     const updated = await this.endpoints.update({ id, merchantId }, (current, secrets) =>
-      endpointChanges(body, current, { secrets, headerPrefix: this.headerPrefix }),
+      endpointChanges(body, current, {
+        secrets,
+        headerPrefix: this.headerPrefix,
+        nowMs: this.clock.nowMs(),
+      }),
     );
     if (updated === null) throw notFound();
     return this.#view(updated);

@@ -35,7 +35,7 @@ export class StaleConnectionError extends Error {}
  * connection. undici never opens a socket itself: what it would reconnect to would be unchecked.
  */
 export class Connection {
-  readonly origin: string;
+  readonly key: string;
   readonly remoteAddress: string;
   /** Resolves when nothing of it is left open. */
   readonly closed: Promise<void>;
@@ -43,8 +43,9 @@ export class Connection {
   readonly #client: Client;
   #served = 0;
 
-  constructor(origin: string, { socket, remoteAddress }: OpenedSocket) {
-    this.origin = origin;
+  /** @param key tells the requests that may go on it from those that may not */
+  constructor(key: string, origin: string, { socket, remoteAddress }: OpenedSocket) {
+    this.key = key;
     this.remoteAddress = remoteAddress;
     this.#socket = socket;
     const { promise, resolve } = Promise.withResolvers<void>();

@@ -13,7 +13,7 @@ import type { SecretBox } from '#pipeline/secret-box.js';
 import { claimDeliveries } from './claim-deliveries.js';
 import type { Database } from './database.js';
 import { loadTargets } from './endpoints-load.js';
-import { openHeaders } from './endpoints-record.js';
+import { openClientCertificate, openHeaders } from './endpoints-record.js';
 import { reconcileLeases } from './reconcile-leases.js';
 import { releaseClaims } from './release-claims.js';
 import { settleDeliveries } from './settle-deliveries.js';
@@ -77,6 +77,7 @@ export class PostgresDeliveryStore implements DeliveryStore, DispatchStore {
         retryScheduleSeconds: row.retryScheduleSeconds,
         secrets: row.secrets.map((secret) => this.text(secret.sealed, secret.id)),
         headers: openHeaders(this.secretBox, id, row.headersSealed),
+        clientCertificate: openClientCertificate(this.secretBox, id, row.clientCertificateSealed),
       });
     }
     return targets;

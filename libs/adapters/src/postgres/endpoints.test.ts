@@ -35,6 +35,7 @@ const PLAIN: NewEndpoint = {
   rateLimitPerSecond: null,
   maxInFlight: 100,
   headers: [],
+  clientCertificate: null,
   metadata: {},
   secret: 'a secret of the shop',
 };

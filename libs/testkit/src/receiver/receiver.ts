@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { respond, type Behaviour } from './behaviour.js';
 import type { ReceivedRequest } from './received-request.js';
 import { TEST_CERTIFICATE } from './test-certificate.js';
@@ -10,6 +11,8 @@ export interface ReceiverOptions {
   readonly behaviour?: Behaviour;
   /** HTTPS with the certificate of `test-certificate.ts`. */
   readonly tls?: boolean;
+  /** PEM of the authority that clients need a certificate of; anybody is let in if left out. Only with `tls`. */
+  readonly clientAuthority?: string;
   /** How long it keeps an idle connection; 5,000 if left out. It is also announced in `Keep-Alive`. */
   readonly keepAliveTimeoutMs?: number;
 }
@@ -51,8 +54,17 @@ export class Receiver {
     };
     this.#behaviour = options.behaviour ?? respond();
     this.#scheme = options.tls === true ? 'https' : 'http';
+    const { clientAuthority } = options;
     const server =
-      options.tls === true ? createTlsServer(TEST_CERTIFICATE, onRequest) : createServer(onRequest);
+      options.tls === true
+        ? createTlsServer(
+            {
+              ...TEST_CERTIFICATE,
+              ...(clientAuthority !== undefined && { ca: clientAuthority, requestCert: true }),
+            },
+            onRequest,
+          )
+        : createServer(onRequest);
     server.keepAliveTimeout = options.keepAliveTimeoutMs ?? 5_000;
     server.on('connection', (socket: Socket) => {
       this.#track(socket);
@@ -166,6 +178,7 @@ export class Receiver {
         arrivedMs,
         arrivedAtUnixMs,
         connection: this.#connectionByPort.get(incoming.socket.remotePort) ?? 0,
+        clientName: clientNameOf(incoming.socket),
       };
       this.requests.push(request);
       this.#notify();
@@ -199,4 +212,11 @@ export class Receiver {
       waiter.resolve();
     }
   }
+}
+
+function clientNameOf(socket: Socket): string | null {
+  if (!(socket instanceof TLSSocket)) return null;
+  // An empty object where the client showed none.
+  const { subject } = socket.getPeerCertificate() as Partial<ReturnType<TLSSocket['getPeerCertificate']>>;
+  return typeof subject?.CN === 'string' ? subject.CN : null;
 }
