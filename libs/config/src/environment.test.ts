@@ -36,6 +36,7 @@ describe('readEnvironment', () => {
       allowHttp: false,
       egressAllow: [],
       egressPorts: '80,443,1024-65535',
+      egressProxy: null,
       logLevel: 'info',
       assumed: [],
     });
@@ -62,6 +63,7 @@ describe('readEnvironment', () => {
       POSTHORN_ALLOW_HTTP: 'true',
       POSTHORN_EGRESS_ALLOW: '10.0.0.0/8, fd00::/8',
       POSTHORN_EGRESS_PORTS: '443, 8000-8999',
+      POSTHORN_EGRESS_PROXY: 'http://posthorn:p%20w@proxy:3128',
       POSTHORN_HEADER_PREFIX: 'X-Acme',
     });
     expect(configuration).toMatchObject({
@@ -70,6 +72,7 @@ describe('readEnvironment', () => {
       allowHttp: true,
       egressAllow: ['10.0.0.0/8', 'fd00::/8'],
       egressPorts: '443, 8000-8999',
+      egressProxy: 'http://posthorn:p%20w@proxy:3128',
       headerPrefix: 'X-Acme',
     });
     expect(configuration.encryptionKeys.map(({ id }) => id)).toEqual(['new', 'old.1']);
@@ -87,6 +90,7 @@ describe('readEnvironment', () => {
       POSTHORN_ALLOW_HTTP: 'yes',
       POSTHORN_EGRESS_ALLOW: '10.0.0.1',
       POSTHORN_EGRESS_PORTS: '0-80',
+      POSTHORN_EGRESS_PROXY: 'https://posthorn:hunter2@proxy',
       LOG_LEVEL: 'loud',
     };
     const problems = problemsOf(() => readEnvironment('api', wrong));
@@ -107,6 +111,19 @@ describe('readEnvironment', () => {
   ])('POSTHORN_ENCRYPTION_KEYS=%s', (keys, problem) => {
     expect(problemsOf(() => readEnvironment('standalone', { POSTHORN_ENCRYPTION_KEYS: keys }))).toEqual([
       `POSTHORN_ENCRYPTION_KEYS ${problem}`,
+    ]);
+  });
+
+  test.each([
+    'proxy:3128',
+    'socks5://proxy',
+    'http://',
+    'http://proxy/path',
+    'http://proxy/?a',
+    'http://a:%zz@proxy',
+  ])('POSTHORN_EGRESS_PROXY=%s', (proxy) => {
+    expect(problemsOf(() => readEnvironment('standalone', { POSTHORN_EGRESS_PROXY: proxy }))).toEqual([
+      'POSTHORN_EGRESS_PROXY must be the http:// URL of a proxy, with a host, a port and at most a user and a password',
     ]);
   });
 
@@ -137,12 +154,14 @@ test('the boot log holds nothing that opens anything', () => {
     ...needed,
     REDIS_URL: 'redis://:hunter4@redis:6379',
     POSTHORN_PLATFORM_KEY: 'hunter5-hunter5-hunter5-hunter5',
+    POSTHORN_EGRESS_PROXY: 'http://hunter6:hunter7@proxy:3128',
   });
   const line = JSON.stringify(redacted(configuration));
   expect(line).not.toMatch(/hunter\d/);
   expect(line).not.toContain(KEY);
   expect(line).toContain('postgres://posthorn:redacted@db:5432/posthorn');
   expect(line).toContain('k1:[redacted]');
+  expect(line).toContain('http://redacted:redacted@proxy:3128');
 });
 
 test('docs/config.md is what describeEnvironment makes', async () => {

@@ -13,6 +13,8 @@ export interface ReceiverOptions {
   readonly tls?: boolean;
   /** PEM of the authority that clients need a certificate of; anybody is let in if left out. Only with `tls`. */
   readonly clientAuthority?: string;
+  /** Whether `requests` is kept; true if left out. A run of very many would only measure it. */
+  readonly keepsRequests?: boolean;
   /** How long it keeps an idle connection; 5,000 if left out. It is also announced in `Keep-Alive`. */
   readonly keepAliveTimeoutMs?: number;
 }
@@ -47,12 +49,14 @@ export class Receiver {
   readonly #waiters = new Set<Waiter>();
   #behaviour: Behaviour;
   #connectionCount = 0;
+  readonly #keepsRequests: boolean;
 
   constructor(options: ReceiverOptions) {
     const onRequest = (incoming: IncomingMessage, response: ServerResponse): void => {
       this.#receive(incoming, response);
     };
     this.#behaviour = options.behaviour ?? respond();
+    this.#keepsRequests = options.keepsRequests ?? true;
     this.#scheme = options.tls === true ? 'https' : 'http';
     const { clientAuthority } = options;
     const server =
@@ -180,7 +184,7 @@ export class Receiver {
         connection: this.#connectionByPort.get(incoming.socket.remotePort) ?? 0,
         clientName: clientNameOf(incoming.socket),
       };
-      this.requests.push(request);
+      if (this.#keepsRequests) this.requests.push(request);
       this.#notify();
       const behaviour = this.#behaviours.get(path.replace(/\?.*$/s, '')) ?? this.#behaviour;
       behaviour({ request, response, socket: incoming.socket });
