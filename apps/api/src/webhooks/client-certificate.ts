@@ -79,8 +79,10 @@ export function viewClientCertificate(
 ): z.infer<typeof clientCertificateView> {
   if (clientCertificate === null) return null;
   const leaf = new X509Certificate(clientCertificate.certificate);
+  // Undefined, whatever its type says, where the certificate has none.
+  const subject = leaf.subject as string | undefined;
   return {
-    subject: leaf.subject?.replaceAll('\n', ', ') ?? '',
+    subject: subject?.replaceAll('\n', ', ') ?? '',
     fingerprint_sha256: leaf.fingerprint256,
     expires_at: leaf.validToDate.toISOString(),
   };

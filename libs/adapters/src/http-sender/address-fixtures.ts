@@ -22,7 +22,7 @@ function edges(
 const FFFF = 'ffff:ffff:ffff:ffff';
 
 /** The IANA Special-Purpose Address Registries of both families, multicast, and what clouds answer on. */
-export const SPECIAL_BLOCKS: readonly Edges[] = [
+const SPECIAL_BLOCKS: readonly Edges[] = [
   edges('this network', '0.0.0.0', '0.255.255.255', null, ['1.0.0.0', true]),
   edges('private', '10.0.0.0', '10.255.255.255', ['9.255.255.255', true], ['11.0.0.0', true]),
   edges('shared', '100.64.0.0', '100.127.255.255', ['100.63.255.255', true], ['100.128.0.0', true]),

@@ -24,7 +24,8 @@ export interface HostileRunReport {
   /** Of the slowest request of each target, from its deadline; negative: before it. */
   readonly latenessMs: Readonly<Record<string, number>>;
   readonly tookMs: number;
-  readonly rssBytes: { readonly afterTenth: number; readonly afterAll: number; readonly peak: number };
+  /** Resident memory after each tenth of the requests, and the most that it ever was. */
+  readonly rssBytes: { readonly afterTenths: readonly number[]; readonly peak: number };
   /** What keeps the process alive once the sender is closed, but for the pipes that it was started with. */
   readonly leftOpen: readonly string[];
 }
@@ -48,7 +49,7 @@ async function run(options: HostileRunOptions): Promise<HostileRunReport> {
   const latenessMs: Record<string, number> = {};
   let peak = 0;
   const sampler = setInterval(() => (peak = Math.max(peak, process.memoryUsage.rss())), RSS_SAMPLE_MS);
-  let afterTenth = 0;
+  const afterTenths: number[] = [];
   let begun = 0;
   let ended = 0;
   const sendInTurn = async (): Promise<void> => {
@@ -72,20 +73,19 @@ async function run(options: HostileRunOptions): Promise<HostileRunReport> {
       const counts = (outcomes[name] ??= {});
       counts[outcome] = (counts[outcome] ?? 0) + 1;
       ended += 1;
-      if (ended === requests / 10) afterTenth = process.memoryUsage.rss();
+      if (ended % (requests / 10) === 0) afterTenths.push(process.memoryUsage.rss());
     }
   };
   const startedMs = performance.now();
   await Promise.all(Array.from({ length: concurrency }, sendInTurn));
   const tookMs = performance.now() - startedMs;
-  const afterAll = process.memoryUsage.rss();
   clearInterval(sampler);
   await sender.close();
   return {
     outcomes,
     latenessMs,
     tookMs,
-    rssBytes: { afterTenth, afterAll, peak: Math.max(peak, afterAll) },
+    rssBytes: { afterTenths, peak: Math.max(peak, ...afterTenths) },
     leftOpen: await leftOpen(),
   };
 }

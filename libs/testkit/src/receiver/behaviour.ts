@@ -124,7 +124,7 @@ export function endless(head: string, chunk: string): Behaviour {
 }
 
 /** Writes `head`, then `chunk` every `intervalMs`, for ever. */
-export function drip(head: string, chunk: string, intervalMs: number): Behaviour {
+function drip(head: string, chunk: string, intervalMs: number): Behaviour {
   return (exchange) => {
     exchange.socket.write(head);
     repeat(exchange, intervalMs, () => exchange.socket.write(chunk));
