@@ -133,8 +133,6 @@ test('of what is blocked when it is sent, the merchant reads nothing but that', 
           remote_address: null,
           duration_ms: 0,
           status_code: null,
-          response_headers: null,
-          response_body: null,
         },
       ],
     });
