@@ -16,8 +16,6 @@ export interface Hostility {
 
 export interface HostileReceiver {
   readonly hostilities: readonly Hostility[];
-  /** Connections that are open to it. */
-  openSocketCount(): number;
   close(): Promise<void>;
 }
 
@@ -141,7 +139,6 @@ export async function startHostileReceiver(): Promise<HostileReceiver> {
   at('an untrusted certificate', 'https', tlsReceiver.port, /^tls_error$/);
   return {
     hostilities,
-    openSocketCount: () => sockets.size + receiver.openSocketCount + tlsReceiver.openSocketCount,
     async close() {
       for (const socket of sockets) socket.destroy();
       await Promise.all([
