@@ -6,23 +6,53 @@ const TESTS = ['**/*.test.ts', '**/*-{harness,fixtures}.ts', 'test/**', 'libs/te
 
 /** Nothing leaves except through one guarded sender. Servers may listen; only what connects outwards is refused. */
 const GUARDED = 'Only libs/adapters/src/http-sender sends anything: its egress policy would not see this.';
+const HTTP_CLIENT_NAMES = ['default', 'request', 'get', 'connect', 'Agent', 'globalAgent', 'ClientRequest'];
+const SOCKET_CLIENT_NAMES = ['default', 'connect', 'createConnection', 'Socket', 'TLSSocket'];
+const HTTP_CLIENT_MODULES = ['http', 'https', 'http2'].flatMap((name) => [
+  { name: `node:${name}`, importNames: HTTP_CLIENT_NAMES, message: GUARDED, allowTypeImports: true },
+  { name, message: `Import node:${name}.` },
+]);
+const SOCKET_CLIENT_MODULES = ['net', 'tls'].flatMap((name) => [
+  { name: `node:${name}`, importNames: SOCKET_CLIENT_NAMES, message: GUARDED, allowTypeImports: true },
+  { name, message: `Import node:${name}.` },
+]);
+/** Well-known ones, so that the one that somebody installs one day is refused by name. */
+const HTTP_CLIENT_PACKAGES = [
+  ...['@nestjs/axios', 'axios', 'cross-fetch', 'follow-redirects', 'got', 'ky', 'needle', 'node-fetch'],
+  ...['ofetch', 'phin', 'request', 'superagent', 'undici-types', 'wretch', 'ws', 'nodemailer'],
+].map((name) => ({ name, message: GUARDED }));
 const OUTGOING_MODULES = [
   { name: 'undici', message: GUARDED, allowTypeImports: true },
-  ...['node:http', 'node:https', 'node:http2'].map((name) => ({
-    name,
-    importNames: ['default', 'request', 'get', 'connect', 'Agent', 'globalAgent', 'ClientRequest'],
-    message: GUARDED,
-    allowTypeImports: true,
-  })),
-  ...['node:net', 'node:tls'].map((name) => ({
-    name,
-    importNames: ['default', 'connect', 'createConnection', 'Socket', 'TLSSocket'],
-    message: GUARDED,
-    allowTypeImports: true,
-  })),
+  ...HTTP_CLIENT_PACKAGES,
+  ...HTTP_CLIENT_MODULES,
+  ...SOCKET_CLIENT_MODULES,
   { name: 'node:dgram', message: GUARDED, allowTypeImports: true },
 ];
+const OUTGOING_GROUPS = [{ group: ['undici/*', 'axios/*', 'got/*'], message: GUARDED }];
 const OUTGOING_GLOBALS = ['fetch', 'WebSocket', 'EventSource', 'XMLHttpRequest'];
+
+/** The guarded sender itself: one undici client over a socket that it has opened and checked, and nothing beside. */
+const SENDER =
+  'The sender uses undici’s Client on sockets of its own: this would connect to what nobody has judged.';
+const SENDER_MODULES = [
+  { name: 'undici', allowImportNames: ['Client', 'errors', 'Dispatcher'], message: SENDER },
+  ...HTTP_CLIENT_PACKAGES,
+  ...HTTP_CLIENT_MODULES,
+];
+
+/** A module that is named while the program runs is one that no rule about imports sees. */
+const HIDDEN_MODULES = '^(node:)?(http|https|http2|net|tls|dgram)$|^(undici|axios|got|node-fetch)';
+const NO_HIDDEN_IMPORTS = [
+  {
+    selector: `ImportExpression[source.value=/${HIDDEN_MODULES}/]`,
+    message: GUARDED,
+  },
+  { selector: "MemberExpression[property.name='getBuiltinModule']", message: GUARDED },
+  {
+    selector: `CallExpression[callee.name='require'][arguments.0.value=/${HIDDEN_MODULES}/]`,
+    message: GUARDED,
+  },
+];
 
 const ENVIRONMENT = 'Only libs/config and programs read the environment: take the value as a parameter.';
 const ENVIRONMENT_MODULES = [
@@ -43,20 +73,26 @@ const ALWAYS_MODULES = [
 ];
 
 /** What a file may not reach for, as the rules that say so; a later block replaces all of them together. */
-function reach({ mayConnect, mayReadEnvironment }) {
+function reach({ mayConnect, isSender = false, mayReadEnvironment }) {
   const modules = [
     ...ALWAYS_MODULES,
-    ...(mayConnect ? [] : OUTGOING_MODULES),
+    ...(mayConnect ? [] : isSender ? SENDER_MODULES : OUTGOING_MODULES),
     ...(mayReadEnvironment ? [] : ENVIRONMENT_MODULES),
   ];
   const properties = [
     ...(mayConnect
       ? []
-      : OUTGOING_GLOBALS.map((property) => ({ object: 'globalThis', property, message: GUARDED }))),
+      : OUTGOING_GLOBALS.flatMap((property) =>
+          ['globalThis', 'global', 'self'].map((object) => ({ object, property, message: GUARDED })),
+        )),
     ...(mayReadEnvironment ? [] : ENVIRONMENT_PROPERTIES),
   ];
   return {
-    '@typescript-eslint/no-restricted-imports': ['error', { paths: modules }],
+    '@typescript-eslint/no-restricted-imports': [
+      'error',
+      { paths: modules, patterns: mayConnect || isSender ? [] : OUTGOING_GROUPS },
+    ],
+    'no-restricted-syntax': ['error', NO_STAR_EXPORT, ...(mayConnect ? [] : NO_HIDDEN_IMPORTS)],
     'no-restricted-properties': properties.length === 0 ? 'off' : ['error', ...properties],
     'no-restricted-globals': mayConnect
       ? 'off'
@@ -166,7 +202,7 @@ export default defineConfig(
   },
   {
     files: ['libs/adapters/src/http-sender/**'],
-    rules: reach({ mayConnect: true, mayReadEnvironment: false }),
+    rules: reach({ mayConnect: false, isSender: true, mayReadEnvironment: false }),
   },
   { files: ['libs/config/**'], rules: reach({ mayConnect: false, mayReadEnvironment: true }) },
   {

@@ -13,6 +13,55 @@ const SENDING = `import { request } from 'undici';\nexport const send = request;
 const ENVIRONMENT = `export const url = process.env['DATABASE_URL'];\n`;
 const FLOATING = `async function work(): Promise<void> { await Promise.resolve(); }\nexport function start(): void { work(); }\n`;
 
+/** Every way to send that is known, past the sender: each a line that has to be refused. */
+const OUTGOING = [
+  ...[
+    ...[
+      '{ request as a } from "undici"',
+      '{ fetch as b } from "undici"',
+      '* as c from "undici"',
+      'd from "undici/lib/api"',
+    ],
+    ...['{ request as e } from "node:http"', '{ get as f } from "node:https"', 'g from "node:http"'],
+    ...[
+      '{ Agent as h } from "node:https"',
+      '{ connect as i } from "node:http2"',
+      '{ request as j } from "http"',
+    ],
+    ...[
+      '* as k from "https"',
+      '{ connect as l } from "node:net"',
+      '{ createConnection as m } from "node:net"',
+    ],
+    ...[
+      '{ Socket as n } from "node:net"',
+      '{ connect as o } from "node:tls"',
+      'p from "net"',
+      'q from "node:dgram"',
+    ],
+    ...[
+      'r from "axios"',
+      's from "got"',
+      't from "node-fetch"',
+      'u from "ky"',
+      'v from "superagent"',
+      'w from "ws"',
+    ],
+    ...['{ HttpService as x } from "@nestjs/axios"', 'y from "follow-redirects"'],
+  ].map((names) => `import ${names};`),
+  `export { request } from 'undici';`,
+  `export const dynamic = import('undici');`,
+  `export const dynamicHttps = import('node:https');`,
+  `export const required = require('undici') as unknown;`,
+  `export const builtin = process.getBuiltinModule('node:http');`,
+  `export const global1 = fetch('https://example.com');`,
+  `export const global2 = new WebSocket('wss://example.com');`,
+  `export const global3 = globalThis['fetch']('https://example.com');`,
+  `export const global4 = global.fetch('https://example.com');`,
+  `export const { fetch: global5 } = globalThis;`,
+];
+const GUARDS = /^(@typescript-eslint\/no-restricted-imports|no-restricted-(syntax|globals|properties))$/;
+
 const TEXTS: readonly (readonly [rule: string | null, file: string, text: string])[] = [
   ['@typescript-eslint/no-restricted-imports', 'libs/pipeline/src/sender.ts', SENDING],
   [
@@ -30,7 +79,27 @@ const TEXTS: readonly (readonly [rule: string | null, file: string, text: string
     'apps/worker/src/sweeps.ts',
     `import { createServer } from 'node:http';\nexport const server = createServer();\n`,
   ],
-  [null, 'libs/adapters/src/http-sender/undici-sender.ts', SENDING],
+  [
+    null,
+    'libs/adapters/src/http-sender/connection.ts',
+    `import { Client } from 'undici';\nexport const c = Client;\n`,
+  ],
+  [
+    null,
+    'libs/adapters/src/http-sender/open-socket.ts',
+    `import { connect } from 'node:net';\nexport const c = connect;\n`,
+  ],
+  ['@typescript-eslint/no-restricted-imports', 'libs/adapters/src/http-sender/undici-sender.ts', SENDING],
+  [
+    '@typescript-eslint/no-restricted-imports',
+    'libs/adapters/src/http-sender/undici-sender.ts',
+    `import { get } from 'node:http';\nexport const g = get;\n`,
+  ],
+  [
+    'no-restricted-globals',
+    'libs/adapters/src/http-sender/undici-sender.ts',
+    `export const answer = fetch('https://example.com');\n`,
+  ],
   [
     'no-restricted-globals',
     'apps/api/src/create-api.ts',
@@ -67,33 +136,49 @@ const TEXTS: readonly (readonly [rule: string | null, file: string, text: string
 ];
 
 describe('eslint.config.mjs', () => {
-  let found: readonly (readonly string[])[];
+  let found: readonly (readonly Finding[])[];
   beforeAll(async () => {
-    found = await lint(TEXTS.map(([, filePath, text]) => ({ filePath, text })));
+    const outgoing = { filePath: 'apps/worker/src/sweeps.ts', text: `${OUTGOING.join('\n')}\n` };
+    found = await lint([...TEXTS.map(([, filePath, text]) => ({ filePath, text })), outgoing]);
   }, 60_000);
+  const rulesOf = (index: number): string[] => [...new Set(found[index]?.map(({ rule }) => rule))];
 
   const cases = TEXTS.map(([rule, file, text], index) => ({ rule, file, text, index }));
 
   test.each(cases.filter(({ rule }) => rule !== null))('$rule in $file: $text', ({ rule, index }) => {
-    expect(found[index]).toEqual([rule]);
+    expect(rulesOf(index)).toEqual([rule]);
   });
+
+  test.each(OUTGOING.map((text, index) => ({ text, line: index + 1 })))(
+    'past the sender: $text',
+    ({ line }) => {
+      const rules = found[TEXTS.length]?.filter((finding) => finding.line === line).map(({ rule }) => rule);
+      expect(rules).toContainEqual(expect.stringMatching(GUARDS));
+    },
+  );
 
   test.each(cases.filter(({ rule }) => rule === null))('nothing in $file: $text', ({ index }) => {
     expect(found[index]).toEqual([]);
   });
 });
 
-/** The rules that each text breaks. */
+interface Finding {
+  /** Or what the parser says. */
+  readonly rule: string;
+  readonly line: number;
+}
+
+/** What is wrong with each text. */
 async function lint(
   texts: readonly { readonly filePath: string; readonly text: string }[],
-): Promise<readonly (readonly string[])[]> {
+): Promise<readonly (readonly Finding[])[]> {
   const child = spawn(process.execPath, ['--input-type=module', '--eval', LINTER], {
     cwd: ROOT,
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   child.stdin.end(JSON.stringify(texts));
   const [output] = await Promise.all([json(child.stdout), once(child, 'close')]);
-  return output as readonly (readonly string[])[];
+  return output as readonly (readonly Finding[])[];
 }
 
 const LINTER = `
@@ -103,7 +188,7 @@ const LINTER = `
   const found = [];
   for (const { filePath, text } of await json(process.stdin)) {
     const [{ messages }] = await eslint.lintText(text, { filePath });
-    found.push([...new Set(messages.map(({ ruleId, message }) => ruleId ?? message))]);
+    found.push(messages.map(({ ruleId, message, line }) => ({ rule: ruleId ?? message, line })));
   }
   console.log(JSON.stringify(found));
 `;

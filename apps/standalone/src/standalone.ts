@@ -115,7 +115,7 @@ async function startApp(
   foundation: Foundation,
   undo: Undo,
 ): Promise<{ readonly url: string; readonly checks: readonly ReadinessCheck[] }> {
-  const sender = new UndiciSender({ egress: foundation.egressPolicy });
+  const sender = new UndiciSender({ egress: foundation.egressPolicy, proxy: foundation.egressProxy });
   // By then, what is still in flight was given up, and recorded so.
   undo.add(() => sender.close(0));
   const queue = queueCheck(service.redisUrl, foundation.logger);

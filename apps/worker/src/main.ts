@@ -22,7 +22,7 @@ async function main(): Promise<void> {
   const logger = createLogger({ level: configuration.logLevel, name: 'worker' });
   const foundation = await layFoundation(configuration, logger);
   logger.info({ configuration: redacted(configuration), version: foundation.version }, 'starting');
-  const sender = new UndiciSender({ egress: foundation.egressPolicy });
+  const sender = new UndiciSender({ egress: foundation.egressPolicy, proxy: foundation.egressProxy });
   const queue = queueCheck(configuration.redisUrl, logger);
   const worker = WorkerModule.register({
     ...foundation,

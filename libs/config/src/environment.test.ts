@@ -39,6 +39,7 @@ describe('readEnvironment', () => {
       apiRatePerSecond: 100,
       trustedProxies: [],
       retentionDays: 30,
+      egressProxy: null,
       logLevel: 'info',
       assumed: [],
     });
@@ -68,6 +69,7 @@ describe('readEnvironment', () => {
       POSTHORN_API_RATE_PER_SECOND: '2500',
       POSTHORN_TRUSTED_PROXIES: '10.0.0.0/8, 2001:db8::/32',
       POSTHORN_RETENTION_DAYS: '400',
+      POSTHORN_EGRESS_PROXY: 'http://posthorn:p%20w@proxy:3128',
       POSTHORN_HEADER_PREFIX: 'X-Acme',
     });
     expect(configuration).toMatchObject({
@@ -79,6 +81,7 @@ describe('readEnvironment', () => {
       apiRatePerSecond: 2_500,
       trustedProxies: ['10.0.0.0/8', '2001:db8::/32'],
       retentionDays: 400,
+      egressProxy: 'http://posthorn:p%20w@proxy:3128',
       headerPrefix: 'X-Acme',
     });
     expect(configuration.encryptionKeys.map(({ id }) => id)).toEqual(['new', 'old.1']);
@@ -99,6 +102,7 @@ describe('readEnvironment', () => {
       POSTHORN_API_RATE_PER_SECOND: '0',
       POSTHORN_TRUSTED_PROXIES: 'nginx',
       POSTHORN_RETENTION_DAYS: '401',
+      POSTHORN_EGRESS_PROXY: 'https://posthorn:hunter2@proxy',
       LOG_LEVEL: 'loud',
     };
     const problems = problemsOf(() => readEnvironment('api', wrong));
@@ -130,6 +134,18 @@ describe('readEnvironment', () => {
       ).toEqual(['POSTHORN_API_RATE_PER_SECOND must be a whole number from 1 to 100000']);
     },
   );
+  test.each([
+    'proxy:3128',
+    'socks5://proxy',
+    'http://',
+    'http://proxy/path',
+    'http://proxy/?a',
+    'http://a:%zz@proxy',
+  ])('POSTHORN_EGRESS_PROXY=%s', (proxy) => {
+    expect(problemsOf(() => readEnvironment('standalone', { POSTHORN_EGRESS_PROXY: proxy }))).toEqual([
+      'POSTHORN_EGRESS_PROXY must be the http:// URL of a proxy, with a host, a port and at most a user and a password',
+    ]);
+  });
 
   test('API and worker need a database and keys, standalone needs nothing', () => {
     const missing = ['DATABASE_URL is needed', 'POSTHORN_ENCRYPTION_KEYS is needed'];
@@ -158,12 +174,14 @@ test('the boot log holds nothing that opens anything', () => {
     ...needed,
     REDIS_URL: 'redis://:hunter4@redis:6379',
     POSTHORN_PLATFORM_KEY: 'hunter5-hunter5-hunter5-hunter5',
+    POSTHORN_EGRESS_PROXY: 'http://hunter6:hunter7@proxy:3128',
   });
   const line = JSON.stringify(redacted(configuration));
   expect(line).not.toMatch(/hunter\d/);
   expect(line).not.toContain(KEY);
   expect(line).toContain('postgres://posthorn:redacted@db:5432/posthorn');
   expect(line).toContain('k1:[redacted]');
+  expect(line).toContain('http://redacted:redacted@proxy:3128');
 });
 
 test('docs/config.md is what describeEnvironment makes', async () => {

@@ -110,6 +110,11 @@ const environment = z.object({
     meaning:
       'Events, deliveries and attempts older than this many days go, a day at a time. What is still open by then, counted from when it was accepted or from its `deliver_at`, ends as `cancelled` with `expired`.',
   }),
+  POSTHORN_EGRESS_PROXY: variable(z.string().transform(toProxyUrl).optional(), {
+    default: 'none',
+    meaning:
+      'HTTP proxy that everything is sent through, by CONNECT, such as `http://user:password@proxy.internal:3128`. Addresses are still looked up and judged here, and the proxy is given the judged one.',
+  }),
   LOG_LEVEL: variable(
     z
       .string()
@@ -151,6 +156,8 @@ export interface Configuration {
   readonly apiRatePerSecond: number;
   readonly trustedProxies: readonly string[];
   readonly retentionDays: number;
+  /** With its credentials. */
+  readonly egressProxy: string | null;
   readonly logLevel: Environment['LOG_LEVEL'];
   /** What standalone has set because the environment did not, as `NAME=value`. */
   readonly assumed: readonly string[];
@@ -221,6 +228,7 @@ function toConfiguration(values: Environment, assumed: readonly string[]): Confi
     apiRatePerSecond: values.POSTHORN_API_RATE_PER_SECOND,
     trustedProxies: values.POSTHORN_TRUSTED_PROXIES,
     retentionDays: values.POSTHORN_RETENTION_DAYS,
+    egressProxy: values.POSTHORN_EGRESS_PROXY ?? null,
     logLevel: values.LOG_LEVEL,
     assumed,
   };
@@ -244,6 +252,7 @@ export function redacted(configuration: Configuration): Readonly<Record<string, 
     ...configuration,
     databaseUrl: withoutPassword(configuration.databaseUrl),
     redisUrl: withoutPassword(configuration.redisUrl),
+    egressProxy: withoutCredentials(configuration.egressProxy),
     platformKey: configuration.platformKey === null ? null : '[redacted]',
     encryptionKeys: configuration.encryptionKeys.map(({ id }) => `${id}:[redacted]`),
   };
@@ -257,6 +266,15 @@ function withoutPassword(url: string | null): string | null {
   for (const name of parsed.searchParams.keys()) {
     if (/pass|secret|token/i.test(name)) parsed.searchParams.set(name, 'redacted');
   }
+  return parsed.href;
+}
+
+/** Some proxies are given a token as the user's name. */
+function withoutCredentials(url: string | null): string | null {
+  if (url === null) return null;
+  const parsed = new URL(url);
+  if (parsed.username !== '') parsed.username = 'redacted';
+  if (parsed.password !== '') parsed.password = 'redacted';
   return parsed.href;
 }
 
@@ -316,6 +334,27 @@ function toUrl(...protocols: readonly string[]): (text: string, context: Context
           `must be a URL that begins with ${protocols.map((protocol) => `${protocol}//`).join(' or ')}`,
         );
   };
+}
+
+/** A path, a query or a broken escape would be dropped without a word, and is a mistake. */
+function toProxyUrl(text: string, context: Context): string {
+  const url = URL.parse(text);
+  const isWhole = url?.protocol === 'http:' && url.pathname + url.search + url.hash === '/';
+  return isWhole && [url.username, url.password].every(isDecodable)
+    ? text
+    : refuse(
+        context,
+        'must be the http:// URL of a proxy, with a host, a port and at most a user and a password',
+      );
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function toCidrs(text: string, context: Context): string[] {

@@ -56,6 +56,8 @@ export const ATTEMPT_ERRORS = {
   address_not_allowed: 'The host is, or resolves to, an address that the egress policy keeps closed.',
   port_not_allowed: 'The egress policy keeps the port closed.',
   scheme_not_allowed: 'The egress policy does not allow plain http.',
+  proxy_connect_failed: "The operator's egress proxy could not connect to the host.",
+  response_too_long: 'The answer went on and on without its head or its body becoming longer.',
   worker_lost: 'The worker went away while the request was in flight; whether it arrived is unknown.',
 } as const satisfies Readonly<Record<string, string>>;
 

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { Registry } from 'prom-client';
 import { createAddressPolicy } from '#adapters/http-sender/address-policy.js';
 import { EgressPolicy } from '#adapters/http-sender/egress-policy.js';
+import { parseEgressProxy, type EgressProxy } from '#adapters/http-sender/egress-proxy.js';
 import { parsePortRanges } from '#adapters/http-sender/port-ranges.js';
 import { connectDatabase, type Database } from '#adapters/postgres/database.js';
 import { checkEncryptionKeys } from '#adapters/postgres/encryption-canary.js';
@@ -32,6 +33,7 @@ export interface Foundation {
   readonly ids: IdMaker;
   readonly secretBox: AesGcmSecretBox;
   readonly egressPolicy: EgressPolicy;
+  readonly egressProxy: EgressProxy | null;
   readonly queues: QueueConnection;
   readonly hintQueue: BullMqHintQueue;
   readonly brand: Brand;
@@ -81,6 +83,7 @@ export async function layFoundation(
         ports: parsePortRanges(configuration.egressPorts),
         allowHttp: configuration.allowHttp,
       }),
+      egressProxy: configuration.egressProxy === null ? null : parseEgressProxy(configuration.egressProxy),
       queues,
       hintQueue,
       brand: { headerPrefix: configuration.headerPrefix, userAgent: `Posthorn/${version}` },

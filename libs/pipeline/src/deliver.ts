@@ -166,7 +166,9 @@ export class Deliverer {
     this.unanswered.set(claim.leaseToken, claim);
     try {
       const sent = this.parts.sender.send({
+        merchantId: claim.merchantId,
         url: target.url,
+        clientCertificate: target.clientCertificate,
         headers: request.headers,
         body: request.body,
         deadlineMs: this.parts.monotonicMs() + target.timeoutMs,

@@ -4,6 +4,7 @@ import type { SignatureSpec } from '#domain/signature.js';
 import type { DueDelivery } from './dispatch.js';
 import type { Lane } from './hint-queue.js';
 import type { Rooms } from './rooms.js';
+import type { ClientCertificate } from './sender.js';
 
 /** What a worker needs of the database to carry deliveries from a hint to the log. */
 export interface DeliveryStore {
@@ -76,6 +77,8 @@ export interface Target {
   readonly secrets: readonly string[];
   /** The merchant's own. */
   readonly headers: readonly (readonly [name: string, value: string])[];
+  /** What it is shown where it asks who we are; null: nothing. */
+  readonly clientCertificate: ClientCertificate | null;
 }
 
 /** An attempt as the log keeps it. */

@@ -11,8 +11,19 @@ export interface Sender {
   close(graceMs?: number): Promise<void>;
 }
 
+/** What a client shows a receiver that asks for a certificate. Both are PEM, the key without a passphrase. */
+export interface ClientCertificate {
+  /** The certificate itself first, then those between it and what the receiver trusts. */
+  readonly certificate: string;
+  readonly privateKey: string;
+}
+
 export interface OutgoingRequest {
+  /** Whose request it is. A connection that one merchant's request opened is never used for another's. */
+  readonly merchantId: string;
   readonly url: string;
+  /** Null: none. Only with an `https` URL. */
+  readonly clientCertificate: ClientCertificate | null;
   /** Names and values as they go on the wire, in order; no `host`, `content-length` or hop-by-hop names. */
   readonly headers: readonly (readonly [name: string, value: string])[];
   readonly body: Uint8Array;

@@ -9,6 +9,7 @@ import { RETRY_PRESETS } from '#domain/retry-schedule.js';
 import { secretProblem } from '#domain/secret.js';
 import type { SignatureSpec } from '#domain/signature.js';
 import { invalidRequest, type InputProblem } from '../http/api-error.js';
+import { clientCertificateProblems, toClientCertificate } from './client-certificate.js';
 import { headerCollisions, HIDDEN_VALUE, signatureProblems } from './custom-headers.js';
 import type { WebhookCreate, WebhookUpdate } from './webhook.schema.js';
 
@@ -20,9 +21,14 @@ import type { WebhookCreate, WebhookUpdate } from './webhook.schema.js';
 /** @throws {ApiError} 422 for a secret, a signature or a header that does not go with the rest */
 export function newEndpoint(
   input: WebhookCreate,
-  context: { readonly merchantDialect: Dialect; readonly secret: string; readonly headerPrefix: string },
+  context: {
+    readonly merchantDialect: Dialect;
+    readonly secret: string;
+    readonly headerPrefix: string;
+    readonly nowMs: number;
+  },
 ): NewEndpoint {
-  const { merchantDialect, secret, headerPrefix } = context;
+  const { merchantDialect, secret, headerPrefix, nowMs } = context;
   const overrides = {
     dialect: input.dialect,
     payloadFormat: input.payload_format,
@@ -35,6 +41,8 @@ export function newEndpoint(
     ...(problem === null ? [] : [{ path: 'secret', message: problem }]),
     ...signatureProblems(signatures, headerPrefix),
     ...headerCollisions(input.headers, signatures, headerPrefix),
+    ...(input.client_certificate ? clientCertificateProblems(input.client_certificate, nowMs) : []),
+    ...plainHttpProblems(input.url, input.client_certificate !== null),
   ]);
   return {
     url: input.url,
@@ -45,6 +53,7 @@ export function newEndpoint(
     rateLimitPerSecond: input.rate_limit_per_second,
     maxInFlight: input.max_in_flight,
     headers: input.headers,
+    clientCertificate: input.client_certificate && toClientCertificate(input.client_certificate),
     metadata: input.metadata,
     secret,
   };
@@ -54,9 +63,9 @@ export function newEndpoint(
 export function endpointChanges(
   input: WebhookUpdate,
   current: EndpointRecord,
-  context: { readonly secrets: readonly string[]; readonly headerPrefix: string },
+  context: { readonly secrets: readonly string[]; readonly headerPrefix: string; readonly nowMs: number },
 ): EndpointChanges {
-  const { secrets, headerPrefix } = context;
+  const { secrets, headerPrefix, nowMs } = context;
   const changed = withoutUndefined({
     dialect: input.dialect,
     payloadFormat: input.payload_format,
@@ -66,6 +75,8 @@ export function endpointChanges(
   const before = effectiveEndpoint(current.overrides, current.merchantDialect);
   const after = effectiveEndpoint({ ...current.overrides, ...changed }, current.merchantDialect);
   const headers = input.headers && keptHeaders(input.headers, current.headers);
+  const { client_certificate: certificate } = input;
+  const showsCertificate = (certificate === undefined ? current.clientCertificate : certificate) !== null;
   const signaturesChange = changed.signatures !== undefined || changed.dialect !== undefined;
   refuse([
     ...(headers?.problems ?? []),
@@ -74,6 +85,8 @@ export function endpointChanges(
     ...(signaturesChange || headers
       ? headerCollisions(headers?.headers ?? current.headers, after.signatures, headerPrefix)
       : []),
+    ...(certificate ? clientCertificateProblems(certificate, nowMs) : []),
+    ...plainHttpProblems(input.url ?? current.url, showsCertificate),
   ]);
   return withoutUndefined({
     url: input.url,
@@ -84,6 +97,7 @@ export function endpointChanges(
     rateLimitPerSecond: input.rate_limit_per_second,
     maxInFlight: input.max_in_flight,
     headers: headers?.headers,
+    clientCertificate: certificate && toClientCertificate(certificate),
     metadata: input.metadata,
     status: input.status,
   });
@@ -108,6 +122,12 @@ function secretProblems(
   if (!unfit) return [];
   const message = 'cannot sign with the secret that the webhook has: rotate it first';
   return [{ path: 'signatures', message }];
+}
+
+/** Without TLS nothing would be shown, and nobody would notice. */
+function plainHttpProblems(url: string, showsCertificate: boolean): InputProblem[] {
+  if (!showsCertificate || URL.parse(url)?.protocol !== 'http:') return [];
+  return [{ path: 'client_certificate', message: 'needs a webhook whose url is https' }];
 }
 
 function keptHeaders(

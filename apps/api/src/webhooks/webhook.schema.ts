@@ -16,6 +16,11 @@ import { SIGNATURE_SCHEMES } from '#domain/signature.js';
 import { idOf, instant, metadata, text } from '../http/fields.js';
 import { pageOf, pageQuery } from '../paging/page.js';
 import {
+  clientCertificateInput,
+  clientCertificateView,
+  viewClientCertificate,
+} from './client-certificate.js';
+import {
   CUSTOM_HEADERS_MAX,
   customHeaderProblems,
   HEADER_NAME_LENGTH_MAX,
@@ -165,6 +170,7 @@ export const webhookCreate = z
     rate_limit_per_second: rateLimitPerSecond.default(null),
     max_in_flight: maxInFlight.default(IN_FLIGHT_DEFAULT),
     headers: headers.default([]),
+    client_certificate: clientCertificateInput.default(null),
     metadata: metadata.default({}),
   })
   .refine((input) => !input.retry_preset || !input.retry_schedule_seconds, oneSchedule)
@@ -198,6 +204,7 @@ export const webhookUpdate = z
     rate_limit_per_second: rateLimitPerSecond.optional(),
     max_in_flight: maxInFlight.optional(),
     headers: headers.optional(),
+    client_certificate: clientCertificateInput.optional(),
     metadata: metadata.optional().meta({ description: 'Replaces all of it.' }),
   })
   .refine((input) => !input.retry_preset || input.retry_schedule_seconds === undefined, oneSchedule)
@@ -225,6 +232,7 @@ export const webhookView = z
     rate_limit_per_second: rateLimitPerSecond,
     max_in_flight: maxInFlight,
     headers: z.record(z.string(), z.literal(HIDDEN_VALUE)),
+    client_certificate: clientCertificateView,
     metadata: z.record(z.string(), z.string()),
     health: z.object({
       state: z.enum(HEALTH_STATES).meta({
@@ -275,6 +283,7 @@ export function viewWebhook(endpoint: EndpointRecord, nowMs: number): WebhookVie
     rate_limit_per_second: endpoint.rateLimitPerSecond,
     max_in_flight: endpoint.maxInFlight,
     headers: Object.fromEntries(endpoint.headers.map(([name]) => [name, HIDDEN_VALUE])),
+    client_certificate: viewClientCertificate(endpoint.clientCertificate),
     metadata: { ...endpoint.metadata },
     health: {
       state: healthState(health, nowMs),

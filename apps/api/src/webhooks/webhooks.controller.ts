@@ -72,7 +72,12 @@ export class WebhooksController {
     return this.posts.run(merchantId, call.key, call.contentHash, async (transaction) => {
       const secret = body.secret ?? generateSecret(randomBytes);
       const created = await this.endpoints.create(transaction, merchantId, (merchantDialect) => {
-        const endpoint = newEndpoint(body, { merchantDialect, secret, headerPrefix: this.headerPrefix });
+        const endpoint = newEndpoint(body, {
+          merchantDialect,
+          secret,
+          headerPrefix: this.headerPrefix,
+          nowMs: this.clock.nowMs(),
+        });
         refuseUrl(judgement);
         return endpoint;
       });
@@ -151,7 +156,12 @@ export class WebhooksController {
     audit.nothingChanged();
     const updated = await this.endpoints.update(
       { id, merchantId },
-      (current, secrets) => endpointChanges(body, current, { secrets, headerPrefix: this.headerPrefix }),
+      (current, secrets) =>
+        endpointChanges(body, current, {
+          secrets,
+          headerPrefix: this.headerPrefix,
+          nowMs: this.clock.nowMs(),
+        }),
       audit.recording((before, after) => ({
         merchantId,
         target: formatId(ID_PREFIXES.endpoint, id),

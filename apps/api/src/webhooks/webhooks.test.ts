@@ -78,6 +78,7 @@ describe('POST', () => {
       rate_limit_per_second: null,
       max_in_flight: 100,
       headers: {},
+      client_certificate: null,
       metadata: {},
       health: { state: 'idle', consecutive_failures: 0, last_success_at: null, last_failure_at: null },
       created_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),

@@ -9,6 +9,21 @@ import { exchangeFailure, SendError } from './send-error.js';
 const RESPONSE_HEADER_BYTES_MAX = 16_384;
 
 /**
+ * All bytes of one answer as they come, before anything is taken out of them: room for its head, for what is kept of its
+ * body in chunks of one byte, and for one read of the socket beyond that. What is more is interim responses, a reason
+ * phrase or chunk extensions without end, which no limit of the parser counts, and which as fast as the network would
+ * keep the worker from everybody else.
+ */
+const ANSWER_BYTES_MAX = 262_144;
+
+/**
+ * What undici is given to parse at once. It parses what it was given to the end, also once the head has become too long,
+ * and makes an error of each further header: 64 KiB, which one read of a socket holds, of headers of two bytes took 70 ms
+ * of the thread and megabytes of memory.
+ */
+const PARSED_BYTES_MAX = 1_024;
+
+/**
  * How long an unused connection is kept when the receiver does not say. Node's and many others' servers close
  * after 5 s; staying below that makes the race of their close against our next request rare.
  */
@@ -35,22 +50,31 @@ export class StaleConnectionError extends Error {}
  * connection. undici never opens a socket itself: what it would reconnect to would be unchecked.
  */
 export class Connection {
-  readonly origin: string;
+  readonly key: string;
   readonly remoteAddress: string;
   /** Resolves when nothing of it is left open. */
   readonly closed: Promise<void>;
   readonly #socket: Socket;
   readonly #client: Client;
   #served = 0;
+  #bytesReadBefore = 0;
+  #tooLong: ((error: SendError) => void) | null = null;
 
-  constructor(origin: string, { socket, remoteAddress }: OpenedSocket) {
-    this.origin = origin;
+  /** @param key tells the requests that may go on it from those that may not */
+  constructor(key: string, origin: string, { socket, remoteAddress }: OpenedSocket) {
+    this.key = key;
     this.remoteAddress = remoteAddress;
     this.#socket = socket;
     const { promise, resolve } = Promise.withResolvers<void>();
     this.closed = promise;
     if (socket.closed) resolve();
     else socket.once('close', resolve);
+    readInPortions(socket, PARSED_BYTES_MAX);
+    socket.on('readable', () => {
+      if (socket.bytesRead - this.#bytesReadBefore <= ANSWER_BYTES_MAX) return;
+      this.#tooLong?.(new SendError('invalid_response', 'response_too_long', 'the response goes on and on'));
+      this.destroy();
+    });
     let handedOver = false;
     this.#client = new Client(origin, {
       connect: (_options, callback) => {
@@ -89,7 +113,9 @@ export class Connection {
   post(path: string, request: ConnectionRequest, deadline: Deadline): Promise<ReceivedResponse> {
     const isReused = this.#served > 0;
     this.#served += 1;
+    this.#bytesReadBefore = this.#socket.bytesRead;
     return deadline.run('the connection to take the request', (settle, reject) => {
+      this.#tooLong = reject;
       const exchange = new Exchange(deadline, {
         onSent: request.onSent,
         onResponse: (response, connectionSpent) => {
@@ -121,4 +147,16 @@ export class Connection {
     const isBroken = failure instanceof SendError && failure.kind === 'connection_error';
     return mayBeStale && isBroken ? new StaleConnectionError(failure.message, { cause: failure }) : failure;
   }
+}
+
+/**
+ * Makes `read()` without a size give at most `bytesMax`, and nothing that was read ahead once the socket is destroyed.
+ * Readers that want all call it until it gives null.
+ */
+function readInPortions(socket: Socket, bytesMax: number): void {
+  const read = socket.read.bind(socket) as (size?: number) => unknown;
+  socket.read = (size) => {
+    if (socket.destroyed) return null;
+    return read(size ?? (socket.readableLength > bytesMax ? bytesMax : undefined));
+  };
 }

@@ -38,7 +38,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   answered = false;
   #statusCode = 0;
   #headers: ReceivedResponse['headers'] = [];
-  #chunks: Buffer[] = [];
+  #body: Uint8Array = EMPTY;
   #bodyBytes = 0;
   #over = false;
 
@@ -66,9 +66,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#over) return;
     const roomBytes = RESPONSE_BODY_BYTES_MAX - this.#bodyBytes;
-    // Copied, because the chunk is a view that would keep the socket's whole read buffer alive.
-    if (roomBytes > 0) this.#chunks.push(Buffer.from(chunk.subarray(0, roomBytes)));
-    this.#bodyBytes += Math.min(chunk.length, roomBytes);
+    if (roomBytes > 0) this.#keep(chunk.subarray(0, roomBytes));
     if (chunk.length > roomBytes) this.#finish(true);
   }
 
@@ -82,10 +80,26 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#listener.onFailure(error);
   }
 
+  /**
+   * Copies, because a chunk is a view that would keep the socket's whole read buffer alive; and into one array, because a
+   * list of chunks of one byte would be a hundred times their size.
+   */
+  #keep(chunk: Uint8Array): void {
+    const neededBytes = this.#bodyBytes + chunk.length;
+    if (neededBytes > this.#body.length) {
+      const grown = new Uint8Array(
+        Math.min(Math.max(neededBytes, 2 * this.#body.length), RESPONSE_BODY_BYTES_MAX),
+      );
+      grown.set(this.#body.subarray(0, this.#bodyBytes));
+      this.#body = grown;
+    }
+    this.#body.set(chunk, this.#bodyBytes);
+    this.#bodyBytes = neededBytes;
+  }
+
   #finish(bodyTruncated: boolean): void {
     this.#over = true;
-    const [first = EMPTY, ...rest] = this.#chunks;
-    const body = rest.length === 0 ? first : Buffer.concat(this.#chunks, this.#bodyBytes);
+    const body = this.#body.subarray(0, this.#bodyBytes);
     const response = { statusCode: this.#statusCode, headers: this.#headers, body, bodyTruncated };
     this.#listener.onResponse(response, bodyTruncated);
   }

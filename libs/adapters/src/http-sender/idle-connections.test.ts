@@ -5,7 +5,7 @@ class FakeConnection implements PoolableConnection {
   isOpen = true;
 
   constructor(
-    readonly origin: string,
+    readonly key: string,
     readonly name: string,
   ) {}
 
@@ -14,12 +14,12 @@ class FakeConnection implements PoolableConnection {
   }
 }
 
-function connections(origin: string, ...names: string[]): FakeConnection[] {
-  return names.map((name) => new FakeConnection(origin, name));
+function connections(key: string, ...names: string[]): FakeConnection[] {
+  return names.map((name) => new FakeConnection(key, name));
 }
 
 function poolOf(
-  limits: { perOriginMax: number; max: number },
+  limits: { perKeyMax: number; max: number },
   idle: FakeConnection[],
 ): IdleConnections<FakeConnection> {
   const pool = new IdleConnections<FakeConnection>(limits);
@@ -27,9 +27,9 @@ function poolOf(
   return pool;
 }
 
-const ROOMY = { perOriginMax: 10, max: 10 };
+const ROOMY = { perKeyMax: 10, max: 10 };
 
-test('the one used last is taken first, and only for its own origin', () => {
+test('the one used last is taken first, and only for its own key', () => {
   const pool = poolOf(ROOMY, [
     ...connections('https://a.test', 'a1', 'a2'),
     ...connections('https://b.test', 'b1'),
@@ -59,9 +59,9 @@ test('one that is forgotten is not taken, whatever its place', () => {
   expect([pool.take('https://a.test')?.name, pool.take('https://a.test')?.name]).toEqual(['a3', 'a1']);
 });
 
-test('an origin with enough idle ones gets no more', () => {
+test('an key with enough idle ones gets no more', () => {
   const idle = connections('https://a.test', 'a1', 'a2', 'a3');
-  poolOf({ perOriginMax: 2, max: 10 }, idle);
+  poolOf({ perKeyMax: 2, max: 10 }, idle);
   expect(idle.map(({ isOpen }) => isOpen)).toEqual([true, true, false]);
 });
 
@@ -70,13 +70,13 @@ test('when there are too many in all, the one idle longest is closed', () => {
     ...connections('https://a.test', 'a1'),
     ...connections('https://b.test', 'b1', 'b2'),
   ];
-  const pool = poolOf({ perOriginMax: 10, max: 2 }, [a1 as FakeConnection, ...rest]);
+  const pool = poolOf({ perKeyMax: 10, max: 2 }, [a1 as FakeConnection, ...rest]);
   expect([a1, ...rest].map((connection) => connection?.isOpen)).toEqual([false, true, true]);
   expect(pool.take('https://a.test')).toBeNull();
 });
 
-test('the one that makes room may be the last of the same origin', () => {
-  const pool = poolOf({ perOriginMax: 10, max: 1 }, connections('https://a.test', 'a1', 'a2'));
+test('the one that makes room may be the last of the same key', () => {
+  const pool = poolOf({ perKeyMax: 10, max: 1 }, connections('https://a.test', 'a1', 'a2'));
   expect(pool.take('https://a.test')?.name).toBe('a2');
 });
 

@@ -1,17 +1,18 @@
 /** Enough for the bursts of one busy receiver; what one keeps beyond it is closed after its request. */
-const IDLE_PER_ORIGIN_MAX = 128;
+const IDLE_PER_KEY_MAX = 128;
 
 /** Bounds the file descriptors that wait for nothing, whatever the number of receivers. */
 const IDLE_MAX = 1_024;
 
 export interface PoolableConnection {
-  readonly origin: string;
+  /** Where it goes and whom it may serve: connections of one key are as good as one another, those of two never are. */
+  readonly key: string;
   readonly isOpen: boolean;
   destroy(): void;
 }
 
 export interface IdleLimits {
-  readonly perOriginMax: number;
+  readonly perKeyMax: number;
   readonly max: number;
 }
 
@@ -21,19 +22,19 @@ export interface IdleLimits {
  * perhaps because of another merchant's endpoint on the same host. How many are in use is the caller's concurrency.
  */
 export class IdleConnections<Connection extends PoolableConnection> {
-  readonly #byOrigin = new Map<string, Connection[]>();
+  readonly #byKey = new Map<string, Connection[]>();
   /** In the order in which they became idle. */
   readonly #all = new Set<Connection>();
   readonly #limits: IdleLimits;
 
-  constructor(limits: IdleLimits = { perOriginMax: IDLE_PER_ORIGIN_MAX, max: IDLE_MAX }) {
+  constructor(limits: IdleLimits = { perKeyMax: IDLE_PER_KEY_MAX, max: IDLE_MAX }) {
     this.#limits = limits;
   }
 
   /** The one used last, which is the least likely to be closed by the receiver meanwhile. */
-  take(origin: string): Connection | null {
+  take(key: string): Connection | null {
     for (;;) {
-      const connection = this.#byOrigin.get(origin)?.at(-1);
+      const connection = this.#byKey.get(key)?.at(-1);
       if (connection === undefined) return null;
       this.#remove(connection);
       if (connection.isOpen) return connection;
@@ -42,16 +43,16 @@ export class IdleConnections<Connection extends PoolableConnection> {
 
   put(connection: Connection): void {
     if (!connection.isOpen) return;
-    const siblingCount = this.#byOrigin.get(connection.origin)?.length ?? 0;
-    if (siblingCount >= this.#limits.perOriginMax) {
+    const siblingCount = this.#byKey.get(connection.key)?.length ?? 0;
+    if (siblingCount >= this.#limits.perKeyMax) {
       connection.destroy();
       return;
     }
     if (this.#all.size >= this.#limits.max) this.#destroyOldest();
-    // Not before: the oldest may have been the last of the same origin.
-    const siblings = this.#byOrigin.get(connection.origin) ?? [];
+    // Not before: the oldest may have been the last of the same key.
+    const siblings = this.#byKey.get(connection.key) ?? [];
     siblings.push(connection);
-    this.#byOrigin.set(connection.origin, siblings);
+    this.#byKey.set(connection.key, siblings);
     this.#all.add(connection);
   }
 
@@ -63,7 +64,7 @@ export class IdleConnections<Connection extends PoolableConnection> {
   destroyAll(): void {
     for (const connection of this.#all) connection.destroy();
     this.#all.clear();
-    this.#byOrigin.clear();
+    this.#byKey.clear();
   }
 
   #destroyOldest(): void {
@@ -75,10 +76,10 @@ export class IdleConnections<Connection extends PoolableConnection> {
 
   #remove(connection: Connection): void {
     this.#all.delete(connection);
-    const siblings = this.#byOrigin.get(connection.origin);
+    const siblings = this.#byKey.get(connection.key);
     if (siblings === undefined) return;
     const index = siblings.lastIndexOf(connection);
     if (index !== -1) siblings.splice(index, 1);
-    if (siblings.length === 0) this.#byOrigin.delete(connection.origin);
+    if (siblings.length === 0) this.#byKey.delete(connection.key);
   }
 }

@@ -7,8 +7,10 @@ import {
   type TcpNetConnectOpts,
 } from 'node:net';
 import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls';
+import type { ClientCertificate } from '#pipeline/sender.js';
 import type { Deadline } from './deadline.js';
 import { hostnameOf, portOf, type EgressPolicy } from './egress-policy.js';
+import { EgressProxyError, openTunnel, type EgressProxy } from './egress-proxy.js';
 import { connectFailure, handshakeFailure, lookupFailure, SendError } from './send-error.js';
 
 /** How a TCP connection is begun: `net.connect`, or in tests one that records. */
@@ -17,12 +19,23 @@ export type TcpConnect = (options: TcpNetConnectOpts) => Socket;
 export interface SocketOpener {
   readonly egress: EgressPolicy;
   readonly tcpConnect: TcpConnect;
-  readonly secureContext: SecureContext;
+  /** What is trusted, and what is shown where the receiver asks. */
+  readonly secureContext: (clientCertificate: ClientCertificate | null) => SecureContext;
+  /** Null: connections go out directly. */
+  readonly proxy: EgressProxy | null;
 }
+
+export interface Destination {
+  readonly url: URL;
+  readonly clientCertificate: ClientCertificate | null;
+}
+
+/** So many of a host's addresses are tried through a proxy, which is asked for one at a time. */
+const PROXY_TRIES_MAX = 4;
 
 export const defaultTcpConnect: TcpConnect = connectTcp;
 
-/** A connected socket, through the handshake where the URL is `https`, and who it is connected to. */
+/** A connected socket, through the handshake where the URL is `https`, and the address of the host at its far end. */
 export interface OpenedSocket {
   readonly socket: Socket;
   readonly remoteAddress: string;
@@ -34,28 +47,76 @@ export interface OpenedSocket {
  * matter.
  *
  * @throws {SendError} for what the policy, the resolver, the network or the peer did. Nothing is left open then.
+ * @throws {EgressProxyError} for what the operator's proxy did.
  */
 export async function openSocket(
   opener: SocketOpener,
-  url: URL,
+  { url, clientCertificate }: Destination,
   deadline: Deadline,
   onConnected: (remoteAddress: string) => void,
 ): Promise<OpenedSocket> {
   const addresses = await resolve(opener.egress, hostnameOf(url), deadline);
-  const socket = await connect(opener, url, addresses, deadline);
+  const { socket, remoteAddress } =
+    opener.proxy === null
+      ? await connectDirectly(opener, url, addresses, deadline)
+      : await connectThrough(opener, opener.proxy, portOf(url), addresses, deadline);
   try {
-    const { remoteAddress } = socket;
-    if (remoteAddress === undefined) {
-      throw new SendError('connection_error', 'econnreset', 'the peer closed the connection at once');
-    }
-    if (!opener.egress.isAddressAllowed(remoteAddress)) throw addressNotAllowed();
     onConnected(remoteAddress);
     if (url.protocol === 'http:') return { socket, remoteAddress };
-    return { socket: await secure(opener.secureContext, hostnameOf(url), socket, deadline), remoteAddress };
+    const secureContext = opener.secureContext(clientCertificate);
+    return { socket: await secure(secureContext, hostnameOf(url), socket, deadline), remoteAddress };
   } catch (error) {
     socket.destroy();
     throw error;
   }
+}
+
+async function connectDirectly(
+  { tcpConnect, egress }: SocketOpener,
+  url: URL,
+  addresses: readonly LookupAddress[],
+  deadline: Deadline,
+): Promise<OpenedSocket> {
+  const socket = await connect(
+    tcpConnect,
+    { host: hostnameOf(url), port: portOf(url), lookup: answerWith(addresses) },
+    deadline,
+  );
+  const { remoteAddress } = socket;
+  if (remoteAddress !== undefined && egress.isAddressAllowed(remoteAddress)) return { socket, remoteAddress };
+  socket.destroy();
+  if (remoteAddress !== undefined) throw addressNotAllowed();
+  throw new SendError('connection_error', 'econnreset', 'the peer closed the connection at once');
+}
+
+/**
+ * The proxy gets a judged address and never the name. Its own is not judged: it is the operator's, and usually a private
+ * one. The next address is only asked for where the proxy could not connect to the one before.
+ */
+async function connectThrough(
+  { tcpConnect }: SocketOpener,
+  proxy: EgressProxy,
+  port: number,
+  addresses: readonly LookupAddress[],
+  deadline: Deadline,
+): Promise<OpenedSocket> {
+  let failure: unknown;
+  for (const address of addresses.slice(0, PROXY_TRIES_MAX)) {
+    const socket = await connect(tcpConnect, { host: proxy.host, port: proxy.port }, deadline).catch(
+      (cause: unknown) => {
+        throw new EgressProxyError('the egress proxy cannot be connected to', { cause });
+      },
+    );
+    try {
+      await openTunnel(socket, proxy, address, port, deadline);
+      return { socket, remoteAddress: address.address };
+    } catch (error) {
+      socket.destroy();
+      if (!(error instanceof SendError) || error.kind !== 'connection_error') throw error;
+      failure = error;
+    }
+  }
+  throw failure;
 }
 
 async function resolve(
@@ -79,19 +140,16 @@ async function resolve(
 }
 
 function connect(
-  { tcpConnect }: SocketOpener,
-  url: URL,
-  addresses: readonly LookupAddress[],
+  tcpConnect: TcpConnect,
+  target: Pick<TcpNetConnectOpts, 'host' | 'port' | 'lookup'>,
   deadline: Deadline,
 ): Promise<Socket> {
   return deadline.run('the connection', (settle, reject) => {
     const socket = tcpConnect({
-      host: hostnameOf(url),
-      port: portOf(url),
+      ...target,
       // Node tries the addresses one after another, as browsers do, so a host without IPv6 still reaches a
-      // receiver with both. It never sees any but the judged ones.
+      // receiver with both. For a receiver it never sees any but the judged ones.
       autoSelectFamily: true,
-      lookup: answerWith(addresses),
       noDelay: true,
     });
     socket.once('connect', () => {

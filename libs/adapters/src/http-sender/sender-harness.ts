@@ -2,6 +2,7 @@ import { connect, type Socket, type TcpNetConnectOpts } from 'node:net';
 import type { OutgoingRequest, SendResult } from '#pipeline/sender.js';
 import { createAddressPolicy } from './address-policy.js';
 import { EgressPolicy } from './egress-policy.js';
+import type { EgressProxy } from './egress-proxy.js';
 import type { HostLookup } from './host-lookup.js';
 import { parsePortRanges } from './port-ranges.js';
 import { UndiciSender } from './undici-sender.js';
@@ -11,6 +12,7 @@ export interface HarnessOptions {
   readonly allowCidrs?: readonly string[];
   readonly lookup?: HostLookup;
   readonly extraCaCertificates?: readonly string[];
+  readonly proxy?: EgressProxy;
   /** Where a recorded connect really goes; where it was meant to, if left out. */
   readonly redirectConnect?: (options: TcpNetConnectOpts) => TcpNetConnectOpts;
 }
@@ -29,6 +31,7 @@ export class SenderHarness {
         ...(options.lookup !== undefined && { lookup: options.lookup }),
       }),
       extraCaCertificates: options.extraCaCertificates ?? [],
+      proxy: options.proxy ?? null,
       tcpConnect: (connectOptions) => {
         const socket = connect(options.redirectConnect?.(connectOptions) ?? connectOptions);
         this.sockets.push(socket);
@@ -43,7 +46,9 @@ export class SenderHarness {
     { timeoutMs = 5_000, ...rest }: Partial<OutgoingRequest> & { timeoutMs?: number } = {},
   ): Promise<SendResult> {
     return this.sender.send({
+      merchantId: 'merchant',
       url,
+      clientCertificate: null,
       headers: [['content-type', 'application/json']],
       body: Buffer.from('{"id":"evt_1"}'),
       deadlineMs: performance.now() + timeoutMs,

@@ -1,15 +1,25 @@
-import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls';
-import type { OutgoingRequest, Sender, SendResult } from '#pipeline/sender.js';
+import { createHash } from 'node:crypto';
+import { createSecureContext, getCACertificates } from 'node:tls';
+import type { ClientCertificate, OutgoingRequest, Sender, SendResult } from '#pipeline/sender.js';
 import { Connection, StaleConnectionError, type ConnectionRequest } from './connection.js';
 import { Deadline } from './deadline.js';
 import type { EgressPolicy, UrlRefusal } from './egress-policy.js';
+import type { EgressProxy } from './egress-proxy.js';
 import type { ReceivedResponse } from './exchange.js';
 import { IdleConnections } from './idle-connections.js';
-import { defaultTcpConnect, openSocket, type SocketOpener, type TcpConnect } from './open-socket.js';
+import {
+  defaultTcpConnect,
+  openSocket,
+  type Destination,
+  type SocketOpener,
+  type TcpConnect,
+} from './open-socket.js';
 import { SendError } from './send-error.js';
 
 export interface UndiciSenderOptions {
   readonly egress: EgressPolicy;
+  /** Everything goes through it where it is given. */
+  readonly proxy?: EgressProxy | null;
   /** PEM certificates trusted besides the system's. For tests: receivers' certificates are judged by public ones. */
   readonly extraCaCertificates?: readonly string[];
   /** For tests that count connects. */
@@ -23,12 +33,19 @@ const RESERVED_HEADER_NAMES: ReadonlySet<string> = new Set([
   'connection',
   'expect',
   'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
   'proxy-connection',
   'te',
   'trailer',
   'transfer-encoding',
   'upgrade',
 ]);
+
+/** RFC 9110, 5.6.2. */
+const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+/** RFC 9110, 5.5, as Latin-1. */
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 const REFUSAL_MESSAGES: Readonly<Record<UrlRefusal, string>> = {
   url_malformed: 'the URL is not one',
@@ -43,8 +60,12 @@ const REFUSAL_MESSAGES: Readonly<Record<UrlRefusal, string>> = {
  * The guarded sender. A request goes out on an idle connection to its origin, or on one that is opened for it; the
  * addresses are judged when a connection is opened, and a connection never becomes another one.
  *
+ * A connection is only ever used for one merchant, and with one client certificate. Otherwise a receiver that many
+ * merchants share could answer one of them with what another made it say, and how fast an attempt is would tell who
+ * else sends there.
+ *
  * `send` throws where the fault is on this side: a request that breaks the port's rules, a closed sender, no file
- * descriptors left.
+ * descriptors left, an egress proxy that is away.
  */
 export class UndiciSender implements Sender {
   readonly #egress: EgressPolicy;
@@ -60,6 +81,7 @@ export class UndiciSender implements Sender {
       egress: options.egress,
       tcpConnect: options.tcpConnect ?? defaultTcpConnect,
       secureContext: createTrust(options.extraCaCertificates ?? []),
+      proxy: options.proxy ?? null,
     };
   }
 
@@ -70,13 +92,16 @@ export class UndiciSender implements Sender {
     const deadline = new Deadline(request.deadlineMs);
     this.#inFlight += 1;
     try {
-      const response = await this.#post(this.#judge(request.url), posting, deadline);
+      const { clientCertificate } = request;
+      const route = toRoute({ url: this.#judge(request.url), clientCertificate }, request.merchantId);
+      const response = await this.#post(route, posting, deadline);
       const durationMs = performance.now() - startedMs;
       return { kind: 'response', ...response, durationMs, remoteAddress: posting.remoteAddress };
     } catch (error) {
       if (!(error instanceof SendError)) throw error;
       const { kind, errorCode, message } = error;
-      const durationMs = performance.now() - startedMs;
+      // How long it took to find an address that is closed would tell what is behind it.
+      const durationMs = kind === 'blocked' ? 0 : performance.now() - startedMs;
       return { kind, errorCode, message, durationMs, remoteAddress: posting.remoteAddress };
     } finally {
       deadline.clear();
@@ -111,21 +136,21 @@ export class UndiciSender implements Sender {
    * tell us that it read nothing (undici#3492). That is no failure of the receiver, so such a request is made once
    * more at once, on a connection of its own, within what is left of the same deadline.
    */
-  async #post(url: URL, posting: Posting, deadline: Deadline): Promise<ReceivedResponse> {
-    const idle = this.#idle.take(url.origin);
+  async #post(route: Route, posting: Posting, deadline: Deadline): Promise<ReceivedResponse> {
+    const idle = this.#idle.take(route.connectionKey);
     if (idle !== null) {
       try {
-        return await this.#postOn(idle, url, posting, deadline);
+        return await this.#postOn(idle, route, posting, deadline);
       } catch (error) {
         if (!(error instanceof StaleConnectionError)) throw error;
       }
     }
-    return this.#postOn(await this.#connect(url, posting, deadline), url, posting, deadline);
+    return this.#postOn(await this.#connect(route, posting, deadline), route, posting, deadline);
   }
 
   async #postOn(
     connection: Connection,
-    url: URL,
+    { url }: Route,
     posting: Posting,
     deadline: Deadline,
   ): Promise<ReceivedResponse> {
@@ -136,12 +161,12 @@ export class UndiciSender implements Sender {
     return response;
   }
 
-  async #connect(url: URL, posting: Posting, deadline: Deadline): Promise<Connection> {
+  async #connect(route: Route, posting: Posting, deadline: Deadline): Promise<Connection> {
     posting.remoteAddress = null;
-    const opened = await openSocket(this.#opener, url, deadline, (remoteAddress) => {
+    const opened = await openSocket(this.#opener, route, deadline, (remoteAddress) => {
       posting.remoteAddress = remoteAddress;
     });
-    const connection = new Connection(url.origin, opened);
+    const connection = new Connection(route.connectionKey, route.url.origin, opened);
     this.#open.add(connection);
     void connection.closed.then(() => {
       this.#open.delete(connection);
@@ -149,6 +174,26 @@ export class UndiciSender implements Sender {
     });
     return connection;
   }
+}
+
+/** Where a request goes, and which connections it may go on. */
+interface Route extends Destination {
+  readonly connectionKey: string;
+}
+
+/** @throws {TypeError} for a client certificate where none could be shown. */
+function toRoute({ url, clientCertificate }: Destination, merchantId: string): Route {
+  const parts = [merchantId, url.origin];
+  if (clientCertificate !== null) {
+    if (url.protocol !== 'https:') throw new TypeError('a client certificate needs an https URL');
+    const { certificate, privateKey } = clientCertificate;
+    parts.push(
+      createHash('sha256')
+        .update(JSON.stringify([certificate, privateKey]))
+        .digest('base64'),
+    );
+  }
+  return { url, clientCertificate, connectionKey: parts.join(' ') };
 }
 
 /** What goes out, and what is learnt on the way. */
@@ -170,16 +215,30 @@ function toPosting(request: OutgoingRequest): Posting {
   };
 }
 
-/** @throws {TypeError} for a name that is not the caller's to set. */
+/** @throws {TypeError} for a name that is not the caller's to set, and for what would not be one header on the wire. */
 function toWireHeaders(headers: OutgoingRequest['headers']): string[] {
   const flat: string[] = [];
   for (const [name, value] of headers) {
-    if (RESERVED_HEADER_NAMES.has(name.toLowerCase())) throw new TypeError(`not a header to be set: ${name}`);
+    if (!HEADER_NAME.test(name) || RESERVED_HEADER_NAMES.has(name.toLowerCase())) {
+      throw new TypeError(`not a header to be set: ${JSON.stringify(name)}`);
+    }
+    if (!HEADER_VALUE.test(value)) throw new TypeError(`not the value of a header: ${name}`);
     flat.push(name, value);
   }
   return flat;
 }
 
-function createTrust(extraCaCertificates: readonly string[]): SecureContext {
-  return createSecureContext({ ca: [...getCACertificates('default'), ...extraCaCertificates] });
+/**
+ * What is shown to one receiver is in a context of its own, which is made anew for each connection: it shares the
+ * default trust with all others, and so costs little.
+ */
+function createTrust(extraCaCertificates: readonly string[]): SocketOpener['secureContext'] {
+  const trust =
+    extraCaCertificates.length === 0 ? {} : { ca: [...getCACertificates('default'), ...extraCaCertificates] };
+  const anonymous = createSecureContext(trust);
+  return (clientCertificate: ClientCertificate | null) => {
+    if (clientCertificate === null) return anonymous;
+    const { certificate, privateKey } = clientCertificate;
+    return createSecureContext({ ...trust, cert: certificate, key: privateKey });
+  };
 }

@@ -13,7 +13,7 @@ import { cancelDelivery } from './cancel-deliveries.js';
 import { claimDeliveries } from './claim-deliveries.js';
 import type { Database } from './database.js';
 import { loadTargets } from './endpoints-load.js';
-import { openHeaders } from './endpoints-record.js';
+import { openClientCertificate, openHeaders } from './endpoints-record.js';
 import { reconcileLeases } from './reconcile-leases.js';
 import { releaseClaims } from './release-claims.js';
 import { settleDeliveries } from './settle-deliveries.js';
@@ -82,6 +82,7 @@ export class PostgresDeliveryStore implements DeliveryStore, DispatchStore {
         retryScheduleSeconds: row.retryScheduleSeconds,
         secrets: row.secrets.map((secret) => this.text(secret.sealed, secret.id)),
         headers: openHeaders(this.secretBox, id, row.headersSealed),
+        clientCertificate: openClientCertificate(this.secretBox, id, row.clientCertificateSealed),
       });
     }
     return targets;

@@ -13,6 +13,7 @@ export interface EndpointTarget extends DialectParts {
   readonly url: string;
   readonly timeoutMs: number;
   readonly headersSealed: Uint8Array | null;
+  readonly clientCertificateSealed: Uint8Array | null;
   /** Those that are live by the database's clock, oldest first. */
   readonly secrets: readonly SealedSecret[];
 }
@@ -32,6 +33,7 @@ interface TargetRow extends OverrideColumns {
   readonly url: string;
   readonly timeoutMs: number;
   readonly headersSealed: Uint8Array | null;
+  readonly clientCertificateSealed: Uint8Array | null;
   readonly secretId: string | null;
   readonly secretSealed: Uint8Array | null;
   readonly secretExpiresAt: Date | null;
@@ -47,7 +49,8 @@ export async function loadTargets(
 ): Promise<Map<string, EndpointTarget>> {
   const rows = await db.$queryRaw<TargetRow[]>`
     SELECT e.id, e.merchant_id AS "merchantId", m.dialect AS "merchantDialect", e.version, e.url,
-           e.timeout_ms AS "timeoutMs", e.headers_sealed AS "headersSealed", e.dialect,
+           e.timeout_ms AS "timeoutMs", e.headers_sealed AS "headersSealed",
+           e.client_certificate_sealed AS "clientCertificateSealed", e.dialect,
            e.payload_format AS "payloadFormat", e.signatures, e.retry_schedule_seconds AS "retryScheduleSeconds",
            s.id AS "secretId", s.sealed AS "secretSealed", s.expires_at AS "secretExpiresAt"
     FROM endpoints e
@@ -59,9 +62,10 @@ export async function loadTargets(
   for (const row of rows) {
     let target = targets.get(row.id);
     if (target === undefined) {
-      const { id, merchantId, version, url, timeoutMs, headersSealed } = row;
+      const { id, merchantId, version, url, timeoutMs, headersSealed, clientCertificateSealed } = row;
       const effective = effectiveEndpoint(overridesOf(row), dialectOf(row.merchantDialect));
-      target = { id, merchantId, version, url, timeoutMs, headersSealed, ...effective, secrets: [] };
+      const sealed = { headersSealed, clientCertificateSealed };
+      target = { id, merchantId, version, url, timeoutMs, ...sealed, ...effective, secrets: [] };
       targets.set(id, target);
     }
     if (row.secretId !== null && row.secretSealed !== null) {

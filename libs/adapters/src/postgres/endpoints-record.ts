@@ -9,6 +9,7 @@ import { type HealthEvidence, NO_EVIDENCE } from '#domain/endpoint-health.js';
 import { PAYLOAD_FORMATS, type PayloadFormat } from '#domain/payload-format.js';
 import type { SignatureSpec } from '#domain/signature.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
+import type { ClientCertificate } from '#pipeline/sender.js';
 import type { Prisma } from './generated/client.js';
 
 export const ENDPOINT_STATUSES = ['enabled', 'paused', 'disabled'] as const;
@@ -53,6 +54,8 @@ export interface EndpointRecord {
   readonly maxInFlight: number;
   /** The merchant's own headers, in clear. */
   readonly headers: readonly CustomHeader[];
+  /** What the receiver is shown where it asks who we are, the private key in clear. */
+  readonly clientCertificate: ClientCertificate | null;
   readonly metadata: Metadata;
   readonly health: HealthEvidence;
   readonly createdAt: Date;
@@ -111,6 +114,27 @@ export function openHeaders(box: SecretBox, endpointId: string, sealed: Uint8Arr
   return JSON.parse(Buffer.from(box.open(sealed, endpointId)).toString('utf8')) as CustomHeader[];
 }
 
+/** The certificate is sealed with its key, as one text bound to the endpoint. */
+export function sealClientCertificate(
+  box: SecretBox,
+  endpointId: string,
+  clientCertificate: ClientCertificate | null,
+): Uint8Array<ArrayBuffer> | null {
+  if (clientCertificate === null) return null;
+  const { certificate, privateKey } = clientCertificate;
+  return box.seal(Buffer.from(JSON.stringify({ certificate, privateKey })), endpointId);
+}
+
+/** @throws {Error} when it was sealed under an unknown key or for another endpoint */
+export function openClientCertificate(
+  box: SecretBox,
+  endpointId: string,
+  sealed: Uint8Array | null,
+): ClientCertificate | null {
+  if (sealed === null) return null;
+  return JSON.parse(Buffer.from(box.open(sealed, endpointId)).toString('utf8')) as ClientCertificate;
+}
+
 /** What has to be read with an endpoint to make an {@link EndpointRecord} of it. */
 export const ENDPOINT_RELATIONS = {
   gate: {
@@ -144,6 +168,7 @@ export function toEndpointRecord(row: EndpointRow, box: SecretBox): EndpointReco
     rateLimitPerSecond: row.rateLimitPerSecond,
     maxInFlight: row.maxInFlight,
     headers: openHeaders(box, row.id, row.headersSealed),
+    clientCertificate: openClientCertificate(box, row.id, row.clientCertificateSealed),
     metadata: row.metadata as Metadata,
     // The gate's texts, too, are held to these values by its checks.
     health: row.gate === null ? NO_EVIDENCE : (row.gate as HealthEvidence),

@@ -13,7 +13,7 @@ import {
   type NewEndpoint,
 } from './endpoints.js';
 import { loadSubscriptions, loadTargets } from './endpoints-load.js';
-import type { EndpointRecord } from './endpoints-record.js';
+import { openClientCertificate, type EndpointRecord } from './endpoints-record.js';
 import { ensurePartitions } from './partitions.js';
 
 /** Not secret at all, but as particular about the row as the real one. */
@@ -35,6 +35,7 @@ const PLAIN: NewEndpoint = {
   rateLimitPerSecond: null,
   maxInFlight: 100,
   headers: [],
+  clientCertificate: null,
   metadata: {},
   secret: 'a secret of the shop',
 };
@@ -306,6 +307,23 @@ describe('update', () => {
       maxInFlight: 3,
     });
   });
+});
+
+test('a client certificate is sealed with its key, replaced, kept and taken away', async () => {
+  const first = { certificate: 'a certificate', privateKey: 'its private key' };
+  const { id, clientCertificate } = await create({ clientCertificate: first });
+  expect(clientCertificate).toEqual(first);
+  const sealed = async () => (await loadTargets(db, [id])).get(id)?.clientCertificateSealed ?? null;
+  expect(openClientCertificate(box, id, await sealed())).toEqual(first);
+  expect(Buffer.from((await sealed()) ?? []).toString('latin1')).not.toMatch(/certificate|private/);
+  await expect(update(id, { timeoutMs: 2_000 })).resolves.toMatchObject({ clientCertificate: first });
+  const second = { certificate: 'another', privateKey: 'another key' };
+  await expect(update(id, { clientCertificate: second })).resolves.toMatchObject({
+    clientCertificate: second,
+  });
+  await expect(versions(id)).resolves.toMatchObject({ endpoint: 3n });
+  await expect(update(id, { clientCertificate: null })).resolves.toMatchObject({ clientCertificate: null });
+  await expect(sealed()).resolves.toBeNull();
 });
 
 test('delete hides the endpoint, closes its gate, cancels what is open, and remembers the owner', async () => {

@@ -1,6 +1,7 @@
 import type { Dialect } from '#domain/dialects.js';
 import type { IdMaker } from '#domain/ids.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
+import type { ClientCertificate } from '#pipeline/sender.js';
 import { CANCEL_BATCH_MAX, cancelOpenDeliveries } from './cancel-deliveries.js';
 import type { Database } from './database.js';
 import { withDeadlockRetry } from './deadlock.js';
@@ -13,6 +14,7 @@ import {
   type EndpointRecord,
   type EndpointStatus,
   type Metadata,
+  sealClientCertificate,
   sealHeaders,
   toEndpointRecord,
 } from './endpoints-record.js';
@@ -38,6 +40,7 @@ export interface NewEndpoint {
   readonly rateLimitPerSecond: number | null;
   readonly maxInFlight: number;
   readonly headers: readonly CustomHeader[];
+  readonly clientCertificate: ClientCertificate | null;
   readonly metadata: Metadata;
   readonly secret: string;
 }
@@ -52,6 +55,7 @@ export interface EndpointChanges {
   readonly rateLimitPerSecond?: number | null | undefined;
   readonly maxInFlight?: number | undefined;
   readonly headers?: readonly CustomHeader[] | undefined;
+  readonly clientCertificate?: ClientCertificate | null | undefined;
   readonly metadata?: Metadata | undefined;
   readonly status?: EndpointStatus | undefined;
 }
@@ -109,6 +113,7 @@ export class EndpointRepository {
         rateLimitPerSecond: endpoint.rateLimitPerSecond,
         maxInFlight: endpoint.maxInFlight,
         headersSealed: sealHeaders(this.#box, id, endpoint.headers),
+        clientCertificateSealed: sealClientCertificate(this.#box, id, endpoint.clientCertificate),
         metadata: { ...endpoint.metadata },
         createdAt: now,
         updatedAt: now,
@@ -228,7 +233,7 @@ export class EndpointRepository {
 
   #changeData(current: EndpointRecord, changes: EndpointChanges): Prisma.EndpointUpdateInput {
     const { url, events, description, overrides, timeoutMs, headers, metadata, status } = changes;
-    const { rateLimitPerSecond, maxInFlight } = changes;
+    const { rateLimitPerSecond, maxInFlight, clientCertificate } = changes;
     return {
       ...(url !== undefined && { url }),
       ...(events !== undefined && { events: [...events] }),
@@ -238,6 +243,9 @@ export class EndpointRepository {
       ...(rateLimitPerSecond !== undefined && { rateLimitPerSecond }),
       ...(maxInFlight !== undefined && { maxInFlight }),
       ...(headers !== undefined && { headersSealed: sealHeaders(this.#box, current.id, headers) }),
+      ...(clientCertificate !== undefined && {
+        clientCertificateSealed: sealClientCertificate(this.#box, current.id, clientCertificate),
+      }),
       ...(metadata !== undefined && { metadata: { ...metadata } }),
       ...(status !== undefined && { status, disabledReason: status === 'disabled' ? 'manual' : null }),
     };

@@ -87,10 +87,7 @@ export function dripBody(intervalMs: number): Behaviour {
 
 /** Begins a response head and goes on with a byte of a header every `intervalMs`, for ever. */
 export function dripHead(intervalMs: number): Behaviour {
-  return (exchange) => {
-    exchange.socket.write('HTTP/1.1 200 OK\r\nx-drip: ');
-    repeat(exchange, intervalMs, () => exchange.socket.write('.'));
-  };
+  return drip('HTTP/1.1 200 OK\r\nx-drip: ', '.', intervalMs);
 }
 
 /** Sends one interim response after another, and never a final one. */
@@ -115,6 +112,22 @@ export function endlessBody(headers: Answer['headers'] = {}): Behaviour {
   return ({ response }) => {
     response.writeHead(200, headers);
     pour(response, 'b'.repeat(16_384));
+  };
+}
+
+/** Writes `head`, then `chunk` as fast as the peer reads it, for ever. */
+export function endless(head: string, chunk: string): Behaviour {
+  return ({ socket }) => {
+    socket.write(head);
+    pour(socket, chunk);
+  };
+}
+
+/** Writes `head`, then `chunk` every `intervalMs`, for ever. */
+function drip(head: string, chunk: string, intervalMs: number): Behaviour {
+  return (exchange) => {
+    exchange.socket.write(head);
+    repeat(exchange, intervalMs, () => exchange.socket.write(chunk));
   };
 }
 

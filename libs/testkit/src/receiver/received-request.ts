@@ -15,4 +15,6 @@ export interface ReceivedRequest {
   readonly arrivedAtUnixMs: number;
   /** Which of the connections made to the receiver it came on, from 1. */
   readonly connection: number;
+  /** The common name of the certificate that the client showed. */
+  readonly clientName: string | null;
 }

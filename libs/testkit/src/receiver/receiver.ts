@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { respond, type Behaviour } from './behaviour.js';
 import type { ReceivedRequest } from './received-request.js';
 import { TEST_CERTIFICATE } from './test-certificate.js';
@@ -10,6 +11,10 @@ export interface ReceiverOptions {
   readonly behaviour?: Behaviour;
   /** HTTPS with the certificate of `test-certificate.ts`. */
   readonly tls?: boolean;
+  /** PEM of the authority that clients need a certificate of; anybody is let in if left out. Only with `tls`. */
+  readonly clientAuthority?: string;
+  /** Whether `requests` is kept; true if left out. A run of very many would only measure it. */
+  readonly keepsRequests?: boolean;
   /** How long it keeps an idle connection; 5,000 if left out. It is also announced in `Keep-Alive`. */
   readonly keepAliveTimeoutMs?: number;
 }
@@ -44,15 +49,26 @@ export class Receiver {
   readonly #waiters = new Set<Waiter>();
   #behaviour: Behaviour;
   #connectionCount = 0;
+  readonly #keepsRequests: boolean;
 
   constructor(options: ReceiverOptions) {
     const onRequest = (incoming: IncomingMessage, response: ServerResponse): void => {
       this.#receive(incoming, response);
     };
     this.#behaviour = options.behaviour ?? respond();
+    this.#keepsRequests = options.keepsRequests ?? true;
     this.#scheme = options.tls === true ? 'https' : 'http';
+    const { clientAuthority } = options;
     const server =
-      options.tls === true ? createTlsServer(TEST_CERTIFICATE, onRequest) : createServer(onRequest);
+      options.tls === true
+        ? createTlsServer(
+            {
+              ...TEST_CERTIFICATE,
+              ...(clientAuthority !== undefined && { ca: clientAuthority, requestCert: true }),
+            },
+            onRequest,
+          )
+        : createServer(onRequest);
     server.keepAliveTimeout = options.keepAliveTimeoutMs ?? 5_000;
     server.on('connection', (socket: Socket) => {
       this.#track(socket);
@@ -166,8 +182,9 @@ export class Receiver {
         arrivedMs,
         arrivedAtUnixMs,
         connection: this.#connectionByPort.get(incoming.socket.remotePort) ?? 0,
+        clientName: clientNameOf(incoming.socket),
       };
-      this.requests.push(request);
+      if (this.#keepsRequests) this.requests.push(request);
       this.#notify();
       const behaviour = this.#behaviours.get(path.replace(/\?.*$/s, '')) ?? this.#behaviour;
       behaviour({ request, response, socket: incoming.socket });
@@ -199,4 +216,11 @@ export class Receiver {
       waiter.resolve();
     }
   }
+}
+
+function clientNameOf(socket: Socket): string | null {
+  if (!(socket instanceof TLSSocket)) return null;
+  // An empty object where the client showed none.
+  const { subject } = socket.getPeerCertificate() as Partial<ReturnType<TLSSocket['getPeerCertificate']>>;
+  return typeof subject?.CN === 'string' ? subject.CN : null;
 }
