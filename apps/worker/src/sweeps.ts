@@ -4,6 +4,7 @@ import { Gauge, type Registry } from 'prom-client';
 import { cancelForClosedEndpoints, CANCEL_BATCH_MAX } from '#adapters/postgres/cancel-deliveries.js';
 import type { Database } from '#adapters/postgres/database.js';
 import { ensurePartitions } from '#adapters/postgres/partitions.js';
+import { forgetExpiredSecrets } from '#adapters/postgres/endpoint-secrets.js';
 import { findAlarming } from '#adapters/postgres/find-alarming.js';
 import { forgetExpiredKeys } from '#adapters/postgres/forget-expired-keys.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
@@ -56,6 +57,9 @@ export class Sweeps implements OnApplicationBootstrap {
       this.repeater('expired idempotency keys', HOUR_MS, async () => {
         await forgetExpiredKeys(database);
       }),
+      this.repeater('expired secrets', SECRETS_MS, async () => {
+        await forgetExpiredSecrets(database);
+      }),
     ];
   }
 
@@ -90,5 +94,7 @@ const REPAIR_MS = 10_000;
 const ALARM_MS = 60_000;
 /** Partitions are a week ahead; an hour leaves many tries. */
 const HOUR_MS = 3_600_000;
+/** Nothing signs with an expired secret; this is only how long it still lies there, sealed. */
+const SECRETS_MS = 60_000;
 /** While the database is away, a line a minute says so; one a second would bury everything else. */
 const TELL_AGAIN_MS = 60_000;

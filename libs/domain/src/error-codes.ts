@@ -52,6 +52,7 @@ export const ATTEMPT_ERRORS = {
   address_not_allowed: 'The host is, or resolves to, an address that the egress policy keeps closed.',
   port_not_allowed: 'The egress policy keeps the port closed.',
   scheme_not_allowed: 'The egress policy does not allow plain http.',
+  response_mismatch: "The answer's status is a success, but it lacks what `required_response` asks for.",
   worker_lost: 'The worker went away while the request was in flight; whether it arrived is unknown.',
 } as const satisfies Readonly<Record<string, string>>;
 

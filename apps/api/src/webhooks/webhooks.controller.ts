@@ -8,10 +8,12 @@ import type { EndpointRecord } from '#adapters/postgres/endpoints-record.js';
 import { EndpointRepository, ENDPOINTS_PER_MERCHANT_MAX } from '#adapters/postgres/endpoints.js';
 import { IdempotentPosts, type PostAnswer } from '#adapters/postgres/idempotent-posts.js';
 import { ID_PREFIXES } from '#domain/ids.js';
+import type { JsonDocument } from '#domain/raw-json.js';
 import { generateSecret } from '#domain/secret.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
 import { CurrentPrincipal, Scopes } from '../auth/decorators.js';
 import { actingMerchant, MerchantScope } from '../auth/principal.js';
+import { BodyDocument } from '../http/body.js';
 import { type ApiError, conflict, invalidRequest, notFound } from '../http/api-error.js';
 import { Idempotency, type IdempotentCall } from '../http/idempotency.js';
 import { Loaded, Resource } from '../http/resource.js';
@@ -19,6 +21,8 @@ import { BODY_ERRORS, Operation } from '../openapi/operation.js';
 import { Cursors } from '../paging/cursors.js';
 import { readPage } from '../paging/page.js';
 import { DATABASE_CLOCK, EGRESS_POLICY, HEADER_PREFIX } from '../tokens.js';
+import { exactFields } from './conditions.js';
+import { viewVerifier } from './webhook-secret.schema.js';
 import { endpointChanges, newEndpoint } from './webhook-rules.js';
 import { WebhookLoader } from './webhook.loader.js';
 import {
@@ -59,23 +63,32 @@ export class WebhooksController {
   async create(
     @CurrentPrincipal() principal: Principal,
     @Body({ schema: webhookCreate }) body: WebhookCreate,
+    @BodyDocument() document: JsonDocument | null,
     @Idempotency() call: IdempotentCall,
   ): Promise<PostAnswer> {
     const merchantId = actingMerchant(principal, body.merchant_id);
     if (merchantId === null)
       throw invalidRequest([{ path: 'merchant_id', message: 'is needed with a platform key' }]);
+    const exact = exactFields(document);
     // Before the transaction, which must not stay open while a name server thinks.
     const judgement = await this.egress.judgeForRegistration(body.url);
     return this.posts.run(merchantId, call.key, call.contentHash, async (transaction) => {
       const secret = body.secret ?? generateSecret(randomBytes);
       const created = await this.endpoints.create(transaction, merchantId, (merchantDialect) => {
-        const endpoint = newEndpoint(body, { merchantDialect, secret, headerPrefix: this.headerPrefix });
+        const endpoint = newEndpoint(body, exact, {
+          merchantDialect,
+          secret,
+          headerPrefix: this.headerPrefix,
+        });
         refuseUrl(judgement);
         return endpoint;
       });
       switch (created.kind) {
         case 'created':
-          return { status: 201, body: { ...this.#view(created.endpoint), secret } };
+          return {
+            status: 201,
+            body: { ...this.#view(created.endpoint), ...viewVerifier(created.endpoint, created.secret) },
+          };
         case 'merchant_not_found':
           throw notFound();
         case 'too_many_endpoints':
@@ -137,10 +150,12 @@ export class WebhooksController {
   async update(
     @Loaded() { id, merchantId }: EndpointRecord,
     @Body({ schema: webhookUpdate }) body: WebhookUpdate,
+    @BodyDocument() document: JsonDocument | null,
   ): Promise<WebhookView> {
     if (body.url !== undefined) refuseUrl(await this.egress.judgeForRegistration(body.url));
+    const exact = exactFields(document);
     const updated = await this.endpoints.update({ id, merchantId }, (current, secrets) =>
-      endpointChanges(body, current, { secrets, headerPrefix: this.headerPrefix }),
+      endpointChanges(body, exact, current, { secrets, headerPrefix: this.headerPrefix }),
     );
     if (updated === null) throw notFound();
     return this.#view(updated);
