@@ -321,11 +321,11 @@ const fields: readonly Row[] = [
     ...[{}, [], true, numbered(11)].map((required_response) =>
       refused(call as CallName, { required_response }, ['required_response']),
     ),
-    refused(call as CallName, { required_response: { ok: {}, list: [], long: 'x'.repeat(257), fine: null } }, [
-      'required_response.ok',
-      'required_response.list',
-      'required_response.long',
-    ]),
+    refused(
+      call as CallName,
+      { required_response: { ok: {}, list: [], long: 'x'.repeat(257), fine: null } },
+      ['required_response.ok', 'required_response.list', 'required_response.long'],
+    ),
     refused(call as CallName, { signatures: times(2, { scheme: 'standard-webhooks-ed25519' }) }, [
       'signatures.1.header',
     ]),

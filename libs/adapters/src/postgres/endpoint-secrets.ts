@@ -92,7 +92,7 @@ export async function replaceSecret(
 /** Gives the current secret a pair, if it has none. The caller holds the lock of the endpoint's merchant. */
 export async function addSigningPair(tx: Transaction, box: SecretBox, endpointId: string): Promise<void> {
   const current = (await liveSecrets(tx, box, endpointId)).find(({ expiresAt }) => expiresAt === null);
-  if (current === undefined || current.pair !== null) return;
+  if (current?.pair !== null) return;
   const data = sealSecret(box, { ...current, pair: newSigningPair() });
   await tx.endpointSecret.update({ where: { id: current.id }, data, select: { id: true } });
 }

@@ -371,7 +371,7 @@ function signsWithPair({ signatures }: Pick<DialectParts, 'signatures'>): boolea
 function jsonOf(
   value: readonly object[] | readonly number[] | null,
 ): Prisma.InputJsonArray | typeof Prisma.DbNull {
-  return value === null ? Prisma.DbNull : (value as Prisma.InputJsonArray);
+  return value ?? Prisma.DbNull;
 }
 
 function whereLive({ id, merchantId }: EndpointRef): Prisma.EndpointWhereInput {
