@@ -11,7 +11,7 @@ const EXPONENT_DIGITS_MAX = 15;
  * however they are written: `1.1`, `1.10` and `11e-1` are, 9007199254740993 and 9007199254740992 are not. Strings are
  * equal once they are unescaped. Null for an object, an array, and a number whose exponent is out of all bounds.
  */
-export function canonicalScalar(document: JsonDocument, span: JsonSpan): string | null {
+function canonicalScalar(document: JsonDocument, span: JsonSpan): string | null {
   switch (span.kind) {
     case 'object':
     case 'array':

@@ -33,7 +33,7 @@ const COMPARED =
 
 const scalar = z
   .custom<Scalar>(isScalar, 'must be a string, a number, true, false or null')
-  .refine((value) => typeof value !== 'string' || value.length <= SCALAR_LENGTH_MAX, {
+  .refine((value) => typeof value !== 'string' || Array.from(value).length <= SCALAR_LENGTH_MAX, {
     error: `must have at most ${SCALAR_LENGTH_MAX} characters`,
   })
   .meta({ type: ['string', 'number', 'boolean', 'null'], maxLength: SCALAR_LENGTH_MAX });

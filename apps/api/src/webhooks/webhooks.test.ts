@@ -546,13 +546,14 @@ test('another merchant’s webhook is not there', async () => {
   await expect(api.call(`GET /v1/webhooks/${id}`)).resolves.toMatchObject({ status: 200 });
 });
 
-test.each<[string, object]>([
-  ['slow', { lane: 'slow' }],
-  ['suspended', { breakerState: 'open', breakerChangedAt: new Date(), consecutiveFailures: 500 }],
-  ['recovering', { breakerState: 'draining', breakerChangedAt: new Date(), lastSuccessAt: new Date() }],
-  ['healthy', { breakerState: 'draining', breakerChangedAt: new Date(0), lastSuccessAt: new Date() }],
-])('health is %s where the gate says so, in one and in the list', async (state, data) => {
+test.each<[string, (now: Date) => object]>([
+  ['slow', () => ({ lane: 'slow' })],
+  ['suspended', (now) => ({ breakerState: 'open', breakerChangedAt: now, consecutiveFailures: 500 })],
+  ['recovering', (now) => ({ breakerState: 'draining', breakerChangedAt: now, lastSuccessAt: now })],
+  ['healthy', (now) => ({ breakerState: 'draining', breakerChangedAt: new Date(0), lastSuccessAt: now })],
+])('health is %s where the gate says so, in one and in the list', async (state, dataAt) => {
   const { id } = await created();
+  const data = dataAt(new Date());
   await api.database.endpointGate.update({ where: { endpointId: parseId('wh', id) ?? '' }, data });
   const { body } = await api.call<WebhookView>(`GET /v1/webhooks/${id}`, { key: merchant.key });
   expect(body.health.state).toBe(state);
