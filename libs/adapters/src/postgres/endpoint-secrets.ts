@@ -77,11 +77,11 @@ export async function replaceSecret(
   next: Pick<EndpointSecret, 'id' | 'secret' | 'pair'>,
   overlapSeconds: number,
 ): Promise<void> {
-  // Not now(): that is when the transaction began, which may have waited for the lock behind another rotation. Cut to what
-  // the column holds, because rounded up an overlap of 0 would not be over yet.
+  // Not now(): that is when the transaction began, which may have waited for the lock behind another rotation. Asked once,
+  // so that all of them end together, and cut to what the column holds: rounded up, an overlap of 0 would not be over yet.
   await tx.$executeRaw`
     UPDATE endpoint_secrets
-    SET expires_at = least(expires_at, date_trunc('milliseconds', clock_timestamp()) + make_interval(secs => ${overlapSeconds}::int))
+    SET expires_at = least(expires_at, (SELECT date_trunc('milliseconds', clock_timestamp())) + make_interval(secs => ${overlapSeconds}::int))
     WHERE endpoint_id = ${endpointId}::uuid AND (expires_at IS NULL OR expires_at > clock_timestamp())`;
   const { sealed, publicKey } = sealSecret(box, next);
   await tx.$executeRaw`
