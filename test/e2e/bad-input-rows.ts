@@ -36,6 +36,7 @@ const CALLS = {
   'POST /v1/api-keys': { name: 'a key' },
   'POST /v1/webhooks': WEBHOOK,
   'PATCH /v1/webhooks/{webhook}': {},
+  'POST /v1/webhooks/{webhook}/secret/rotate': {},
   'POST /v1/events': EVENT,
   'POST /v1/events/batch': { events: [EVENT] },
   'POST /v1/deliveries/{delivery}/retry': {},
@@ -49,6 +50,7 @@ const K = 'POST /v1/merchants/{merchant}/api-keys';
 const PK = 'POST /v1/api-keys';
 const W = 'POST /v1/webhooks';
 const WP = 'PATCH /v1/webhooks/{webhook}';
+const ROTATE = 'POST /v1/webhooks/{webhook}/secret/rotate';
 const E = 'POST /v1/events';
 const B = 'POST /v1/events/batch';
 const CANCEL = 'POST /v1/deliveries/{delivery}/cancel';
@@ -156,13 +158,9 @@ const laterFields: readonly Row[] = [
       ordered: true,
       ordering_on_failure: 'block',
       sequenced: true,
-      filter: [{ pointer: '/currency', equals: 'USD' }],
-      success_statuses: [200],
-      required_response: { ok: true },
       forward_traceparent: true,
     }).map(([name, value]) => refused(call as CallName, { [name]: value }, [name])),
   ),
-  refused(W, { signatures: [{ scheme: 'standard-webhooks-ed25519' }] }, ['signatures.0.scheme']),
   refused(WP, { secret: 'a_secret_of_its_own' }, ['secret']),
 ];
 
@@ -292,6 +290,46 @@ const fields: readonly Row[] = [
     ),
     refused(call as CallName, { headers: { 'X-Own': 'a', 'x-own': 'b' } }, ['headers.x-own']),
     refused(call as CallName, { metadata: { a: 1 } }, ['metadata.a']),
+    ...[5, 'x', {}, times(11, { pointer: '/a', equals: 1 })].map((filter) =>
+      refused(call as CallName, { filter }, ['filter']),
+    ),
+    ...['', 'currency', '#/a', '/a~', '/a~2', '/nul\0', '/\ud800', 5, null].map((pointer) =>
+      refused(call as CallName, { filter: [{ pointer, equals: 1 }] }, ['filter.0.pointer']),
+    ),
+    ...[{}, { equals: 1, in: [1] }].map((fields) =>
+      refused(call as CallName, { filter: [{ pointer: '/a', ...fields }] }, ['filter.0']),
+    ),
+    ...[{}, [], [1], 'x'.repeat(257)].map((equals) =>
+      refused(call as CallName, { filter: [{ pointer: '/a', equals }] }, ['filter.0.equals']),
+    ),
+    ...[[], 'USD', times(51, 'USD'), null].map((values) =>
+      refused(call as CallName, { filter: [{ pointer: '/a', in: values }] }, ['filter.0.in']),
+    ),
+    row(call, 'a number of 65 digits in a filter', 'invalid_request', {
+      body: spliced(call as CallName, `"filter":[{"pointer":"/a","equals":${'1'.repeat(65)}}]`),
+      paths: ['filter.0.equals'],
+    }),
+    row(call, '__proto__ in a filter', 'invalid_request', {
+      body: spliced(call as CallName, '"filter":[{"pointer":"/a","equals":1,"__proto__":{"in":[]}}]'),
+      paths: ['filter.0.__proto__'],
+    }),
+    ...[[], 200, times(2, 200), '2xx'].map((success_statuses) =>
+      refused(call as CallName, { success_statuses }, ['success_statuses']),
+    ),
+    refused(call as CallName, { success_statuses: [100, 199, 410, 600, 200.5, '200', null, 299] }, [
+      ...[0, 1, 2, 3, 4, 5, 6].map((index) => `success_statuses.${index}`),
+    ]),
+    ...[{}, [], true, numbered(11)].map((required_response) =>
+      refused(call as CallName, { required_response }, ['required_response']),
+    ),
+    refused(
+      call as CallName,
+      { required_response: { ok: {}, list: [], long: 'x'.repeat(257), fine: null } },
+      ['required_response.ok', 'required_response.list', 'required_response.long'],
+    ),
+    refused(call as CallName, { signatures: times(2, { scheme: 'standard-webhooks-ed25519' }) }, [
+      'signatures.1.header',
+    ]),
   ]),
   refused(WP, { events: null }, ['events']),
   refused(WP, { url: null }, ['url']),
@@ -305,8 +343,15 @@ const fields: readonly Row[] = [
     'with a line\nbreak and more',
     'whsec_not/base64!',
     `whsec_${'A'.repeat(8)}`,
-  ].map((secret) => refused(W, { secret }, ['secret'])),
-  refused(W, { secret: 5 }, ['secret']),
+  ].flatMap((secret) => [refused(W, { secret }, ['secret']), refused(ROTATE, { secret }, ['secret'])]),
+  ...[5, null].flatMap((secret) => [
+    refused(W, { secret }, ['secret']),
+    refused(ROTATE, { secret }, ['secret']),
+  ]),
+  refused(W, { secret: 'x'.repeat(16), signatures: [{ scheme: 'standard-webhooks-ed25519' }] }, ['secret']),
+  ...[-1, 2_592_001, 0.5, '60', null].map((overlap_seconds) =>
+    refused(ROTATE, { overlap_seconds }, ['overlap_seconds']),
+  ),
 
   refused(E, { merchant_id: undefined }, ['merchant_id']),
   refused(E, { type: undefined }, ['type']),
@@ -565,6 +610,8 @@ const things: readonly Row[] = [
   'GET /v1/webhooks/{delivery}',
   'PATCH /v1/webhooks/{merchant}',
   'DELETE /v1/webhooks/{merchant}',
+  'GET /v1/webhooks/{merchant}/secret',
+  'POST /v1/webhooks/{WEBHOOK}/secret/rotate',
   'GET /v1/webhooks/{webhook}%20',
   'GET /v1/webhooks/{webhook}%00',
   'GET /v1/webhooks/wh_{webhook}',
@@ -593,6 +640,8 @@ const foreignThings: readonly Row[] = [
   'PATCH /v1/webhooks/{otherWebhook}',
   'DELETE /v1/webhooks/{otherWebhook}',
   'GET /v1/webhooks/{otherWebhook}/deliveries',
+  'GET /v1/webhooks/{otherWebhook}/secret',
+  'POST /v1/webhooks/{otherWebhook}/secret/rotate',
   'GET /v1/deliveries/{otherDelivery}',
   'POST /v1/deliveries/{otherDelivery}/retry',
   'POST /v1/deliveries/{otherDelivery}/cancel',
@@ -635,6 +684,8 @@ const keys: readonly Row[] = [
   row(B, "a merchant's key", 'forbidden', { by: 'merchant', body: { events: [EVENT] } }),
   row(W, 'a key that may only read', 'forbidden', { by: 'reader', body: WEBHOOK }),
   row(WP, 'a key that may only read', 'forbidden', { by: 'reader', body: {} }),
+  row('GET /v1/webhooks/{webhook}/secret', 'a key that may only read', 'forbidden', { by: 'reader' }),
+  row(ROTATE, 'a key that may only read', 'forbidden', { by: 'reader', body: {} }),
   row('DELETE /v1/webhooks/{webhook}', 'a key that may only read', 'forbidden', { by: 'reader' }),
   row('GET /v1/deliveries', 'a key that may only read webhooks', 'forbidden', { by: 'reader' }),
   row(CANCEL, 'a key that may only read', 'forbidden', { by: 'reader' }),
@@ -714,7 +765,7 @@ const paths: readonly Row[] = [
 ].map((path) => row(`GET ${path}`, 'no such path', 'not_found'));
 
 const idempotencyKeys: readonly Row[] = ['', 'x'.repeat(256), 'a\tb', '\u00e9'].flatMap((key) =>
-  [M, K, PK, W, E, B, CANCEL].map((call) =>
+  [M, K, PK, W, ROTATE, E, B, CANCEL].map((call) =>
     row(call, `Idempotency-Key ${shortened(JSON.stringify(key))}`, 'invalid_request', {
       body: CALLS[call as CallName],
       headers: { 'idempotency-key': key },
@@ -753,6 +804,12 @@ export const ADMITTED: readonly Row[] = [
       { headers: numbered(20) },
       { description: '\u{1f4ef}'.repeat(500) },
       { metadata: { constructor: 'x' } },
+      { filter: [] },
+      { filter: times(10, { pointer: `/${'x'.repeat(255)}`, in: times(50, 'x'.repeat(256)) }) },
+      { filter: [{ pointer: '/a~1b/0', equals: null }] },
+      { success_statuses: [200, 299, 302, 304, 404, 409, 422, 429, 500, 503, 599] },
+      { required_response: { success: true, '': null, constructor: 'x', code: 1e-9 } },
+      { filter: null, success_statuses: null, required_response: null },
     ].map((fields) => ({ ...refused(call as CallName, fields, []), status: call === W ? 201 : 200 })),
   ),
   ...LISTS.flatMap((list) =>

@@ -41,6 +41,9 @@ const isType: Predicate = (value) => value.length <= 128 && TYPE.test(value);
 const isProducerId: Predicate = (value) => PRODUCER_ID.test(value) && !OWN_ID.test(value);
 const isHeaderName: Predicate = (value) => TOKEN.test(value) && !SENDERS_OWN.includes(value);
 const isPattern: Predicate = (value) => value === ANY_TYPE || isType(value.replace(/\.\*$/, '')) === true;
+const isPointer: Predicate = (value) => text(1, 256)(value) === true && /^(\/([^~/]|~[01])*)+$/.test(value);
+/** Data can hold any string at all, and so can what it is compared with. */
+const isScalar: Predicate = (value) => Array.from(value).length <= 256;
 const isSecret: Predicate = (value) => text(16, 256)(value) === true && !CONTROL.test(value);
 
 function member(name: string, admits: Predicate, isShown = true): Place {
@@ -57,6 +60,12 @@ function objectAt(body: Body, name: string): Body {
   const made = Object.assign(Object.create(null) as Body, body[name]);
   body[name] = made;
   return made;
+}
+
+/** Two conditions, so that each of two texts has one of its own. */
+function filterOf(body: Body): unknown[] {
+  body['filter'] ??= [1, 2].map(() => ({ pointer: '/a', in: [null] }));
+  return body['filter'] as unknown[];
 }
 
 const METADATA: readonly Place[] = [
@@ -148,6 +157,25 @@ export const NEW_WEBHOOK_PLACES: readonly Place[] = [
 export const WEBHOOK_CHANGE_PLACES: readonly Place[] = [
   ...ENDPOINT_PLACES,
   member('status', oneOf('enabled', 'disabled')),
+  {
+    path: () => 'filter.0.pointer',
+    put: (body, value) => void (filterOf(body)[0] = { pointer: value, equals: 1 }),
+    admits: isPointer,
+    shown: ({ filter }) => (filter as [{ pointer: string }])[0].pointer,
+  },
+  {
+    path: () => 'filter.1.in.1',
+    put: (body, value) => void (filterOf(body)[1] = { pointer: '/a', in: [null, value] }),
+    admits: isScalar,
+    shown: ({ filter }) => (filter as [unknown, { in: unknown[] }])[1].in[1],
+  },
+  {
+    path: (value) => `required_response.${value}`,
+    put: (body, value) => void (objectAt(body, 'required_response')[value] = true),
+    admits: text(0, 128),
+    shown: ({ required_response: required }, value) =>
+      Object.entries(required as Body).find(([name, given]) => name === value && given === true)?.[0],
+  },
   {
     path: () => 'signatures.0.header',
     put: (body, value) => void (body['signatures'] = [{ scheme: 'hex', header: value }]),

@@ -5,6 +5,7 @@ import { DeliveriesModule } from './deliveries/deliveries.module.js';
 import { EventsModule } from './events/events.module.js';
 import { MerchantsModule } from './merchants/merchants.module.js';
 import { StatsModule } from './stats/stats.module.js';
+import { PublicKeysModule } from './public-keys/public-keys.module.js';
 import { WebhooksModule } from './webhooks/webhooks.module.js';
 
 /** One module a resource folder; a new folder is added here and nowhere else. */
@@ -12,6 +13,7 @@ export const RESOURCE_MODULES: readonly Type[] = [
   MerchantsModule,
   ApiKeysModule,
   WebhooksModule,
+  PublicKeysModule,
   EventsModule,
   DeliveriesModule,
   AuditModule,

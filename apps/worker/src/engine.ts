@@ -51,7 +51,7 @@ export function createDeliveryEngine(parts: EngineParts): DeliveryEngine {
   const claimer = (lane: Lane) => new Claimer(store, parts.ids, inFlight, lane, monotonicMs);
   const deliverer = new Deliverer({
     claimers: { fast: claimer('fast'), slow: claimer('slow'), suspect: claimer('suspect') },
-    targets: new Targets(store),
+    targets: new Targets(store, monotonicMs),
     sender: parts.sender,
     settler: new Settler(store, dispatcher, { isItems: isItemsFault, isDatabaseAway }),
     releaser: new Releaser(store),

@@ -5,6 +5,7 @@ import { auditHead, sealAuditLog } from '#adapters/postgres/audit-chain.js';
 import { cancelForClosedEndpoints, CANCEL_BATCH_MAX } from '#adapters/postgres/cancel-deliveries.js';
 import type { Database } from '#adapters/postgres/database.js';
 import { ensurePartitions } from '#adapters/postgres/partitions.js';
+import { forgetExpiredSecrets } from '#adapters/postgres/endpoint-secrets.js';
 import { findAlarming } from '#adapters/postgres/find-alarming.js';
 import { forgetExpiredKeys } from '#adapters/postgres/forget-expired-keys.js';
 import { forgetFullBuckets } from '#adapters/postgres/request-buckets.js';
@@ -88,6 +89,9 @@ export class Sweeps implements OnApplicationBootstrap {
       this.repeater('old payloads', OLD_PAYLOADS_MS, () => retention.erasePayloads(mayGoOn)),
       this.repeater('statistics', STATS_MS, () => retention.packStats(mayGoOn)),
       this.repeater('the old log', HOUR_MS, () => retention.trimLog(mayGoOn)),
+      this.repeater('expired secrets', SECRETS_MS, async () => {
+        await forgetExpiredSecrets(database);
+      }),
     ];
   }
 
@@ -133,5 +137,7 @@ const OLD_PAYLOADS_MS = 600_000;
 const STATS_MS = 300_000;
 /** Partitions are a week ahead; an hour leaves many tries. */
 const HOUR_MS = 3_600_000;
+/** Nothing signs with an expired secret; this is only how long it still lies there, sealed. */
+const SECRETS_MS = 60_000;
 /** While the database is away, a line a minute says so; one a second would bury everything else. */
 const TELL_AGAIN_MS = 60_000;

@@ -58,6 +58,7 @@ export const ATTEMPT_ERRORS = {
   scheme_not_allowed: 'The egress policy does not allow plain http.',
   proxy_connect_failed: "The operator's egress proxy could not connect to the host.",
   response_too_long: 'The answer went on and on without its head or its body becoming longer.',
+  response_mismatch: "The answer's status is a success, but it lacks what `required_response` asks for.",
   worker_lost: 'The worker went away while the request was in flight; whether it arrived is unknown.',
 } as const satisfies Readonly<Record<string, string>>;
 

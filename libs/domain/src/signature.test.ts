@@ -1,3 +1,4 @@
+import { createPublicKey, randomBytes, verify } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
 import { describe, expect, test } from '@jest/globals';
@@ -5,11 +6,13 @@ import fc from 'fast-check';
 import { Webhook } from 'standardwebhooks';
 
 import {
+  allSignatureHeaders,
   SIGNATURE_SCHEMES,
   signatureHeaderNames,
   signatureHeaders,
   type SignatureScheme,
 } from './signature.js';
+import { generateSigningPair, privateKeyOf } from './signing-pair.js';
 
 interface Vector {
   readonly scheme: SignatureScheme;
@@ -45,7 +48,9 @@ const NEW = 'new-secret-of-16';
 describe('values made by independent libraries', () => {
   test('there are some for every scheme that they know', () => {
     expect(new Set(vectors.map(({ scheme }) => scheme))).toEqual(
-      new Set(SIGNATURE_SCHEMES.filter((scheme) => scheme !== 'hex')),
+      new Set(
+        SIGNATURE_SCHEMES.filter((scheme) => scheme !== 'hex' && scheme !== 'standard-webhooks-ed25519'),
+      ),
     );
   });
 
@@ -73,9 +78,11 @@ describe('header names', () => {
     ['timestamped', ['X-Acme-Signature']],
     ['hex', ['X-Signature']],
     ['standard-webhooks', ['webhook-id', 'webhook-timestamp', 'webhook-signature']],
+    ['standard-webhooks-ed25519', ['webhook-id', 'webhook-timestamp', 'webhook-signature']],
   ] as const)('%s', (scheme, names) => {
     expect(signatureHeaderNames({ scheme }, 'X-Acme')).toEqual(names);
-    const input = { ...base, secrets: [OLD], headerPrefix: 'X-Acme' };
+    const privateKeys = [newPrivateKey()];
+    const input = { ...base, secrets: [OLD], privateKeys, headerPrefix: 'X-Acme' };
     expect(signatureHeaders({ scheme }, input).map(([name]) => name)).toEqual(names);
   });
 
@@ -113,6 +120,59 @@ describe('two live secrets', () => {
     expect(value).toBe(base64.join(' '));
   });
 });
+
+describe('Ed25519', () => {
+  const keys = [newPrivateKey(), newPrivateKey()];
+  const input = { ...base, secrets: [OLD], privateKeys: keys };
+  const signed = Buffer.from('evt_1.1705320600.{"a":1}');
+
+  function signers(header: string | undefined): (number | undefined)[] {
+    return (header ?? '').split(' ').map((part) => {
+      const [version, signature = ''] = part.split(',');
+      expect(version).toBe('v1a');
+      return keys.findIndex((key) =>
+        verify(null, signed, createPublicKey(key), Buffer.from(signature, 'base64')),
+      );
+    });
+  }
+
+  test('every live key signs, the oldest first', () => {
+    const headers = signatureHeaders({ scheme: 'standard-webhooks-ed25519' }, input);
+    expect(headers.slice(0, 2)).toEqual([
+      ['webhook-id', 'evt_1'],
+      ['webhook-timestamp', '1705320600'],
+    ]);
+    expect(signers(headers[2]?.[1])).toEqual([0, 1]);
+  });
+
+  test('stands beside the shared secret’s signature, in one header', () => {
+    const specs = [
+      { scheme: 'standard-webhooks' },
+      { scheme: 'hex' },
+      { scheme: 'standard-webhooks-ed25519' },
+    ] as const;
+    const headers = allSignatureHeaders(specs, input);
+    expect(headers.map(([name]) => name)).toEqual([
+      'webhook-id',
+      'webhook-timestamp',
+      'webhook-signature',
+      'X-Signature',
+    ]);
+    const [first, ...others] = headers[2]?.[1].split(' ') ?? [];
+    expect(first).toBe(`v1,${Buffer.from(HEX_OF_OLD_ID, 'hex').toString('base64')}`);
+    expect(signers(others.join(' '))).toEqual([0, 1]);
+  });
+
+  test('without a key is refused', () => {
+    expect(() =>
+      signatureHeaders({ scheme: 'standard-webhooks-ed25519' }, { ...base, secrets: [OLD] }),
+    ).toThrow(RangeError);
+  });
+});
+
+function newPrivateKey() {
+  return privateKeyOf(generateSigningPair(randomBytes).seed);
+}
 
 describe('the published receiver library', () => {
   const unixSeconds = Math.floor(Date.now() / 1_000);

@@ -1,18 +1,29 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, type KeyObject, sign } from 'node:crypto';
 
-/** How a delivery proves where it comes from. All are HMAC-SHA256 under the endpoint's secret. */
-export const SIGNATURE_SCHEMES = ['sha256-hex', 'hex', 'timestamped', 'standard-webhooks'] as const;
+/**
+ * How a delivery proves where it comes from: HMAC-SHA256 under the endpoint's secret, and in the last one Ed25519 under
+ * a key of the endpoint's that never leaves.
+ */
+export const SIGNATURE_SCHEMES = [
+  'sha256-hex',
+  'hex',
+  'timestamped',
+  'standard-webhooks',
+  'standard-webhooks-ed25519',
+] as const;
 export type SignatureScheme = (typeof SIGNATURE_SCHEMES)[number];
 
 export interface SignatureSpec {
   readonly scheme: SignatureScheme;
-  /** Replaces the scheme's own header name. Of no effect with `standard-webhooks`, whose names are fixed. */
+  /** Replaces the scheme's own header name. Of no effect with the two of Standard Webhooks, whose names are fixed. */
   readonly header?: string | undefined;
 }
 
 export interface SigningInput {
   /** The live secrets, oldest first; at least one. */
   readonly secrets: readonly string[];
+  /** The live Ed25519 keys, oldest first; at least one where `standard-webhooks-ed25519` signs. */
+  readonly privateKeys?: readonly KeyObject[] | undefined;
   /** The event's public id, the same on every attempt. */
   readonly eventId: string;
   readonly unixSeconds: number;
@@ -33,18 +44,41 @@ export function signatureHeaderNames(spec: SignatureSpec, headerPrefix: string):
     case 'hex':
       return [spec.header ?? 'X-Signature'];
     case 'standard-webhooks':
+    case 'standard-webhooks-ed25519':
       return ['webhook-id', 'webhook-timestamp', 'webhook-signature'];
     default:
       return unknownScheme(spec.scheme);
   }
 }
 
+/** Whether the names of its headers are the specification's, and shared by both of its schemes. */
+export function isStandardWebhooks({ scheme }: SignatureSpec): boolean {
+  return scheme === 'standard-webhooks' || scheme === 'standard-webhooks-ed25519';
+}
+
 /**
- * The headers that sign one attempt.
+ * The headers of all of an endpoint's signatures. Both schemes of Standard Webhooks write into the same ones: their
+ * signatures stand there side by side, separated by a space, as the specification has it.
+ * @throws RangeError when there is no secret, or no key for a scheme that needs one
+ */
+export function allSignatureHeaders(
+  specs: readonly SignatureSpec[],
+  input: SigningInput,
+): [name: string, value: string][] {
+  const headers = new Map<string, string>();
+  for (const [name, value] of specs.flatMap((spec) => signatureHeaders(spec, input))) {
+    const before = headers.get(name);
+    headers.set(name, before === undefined || before === value ? value : `${before} ${value}`);
+  }
+  return [...headers];
+}
+
+/**
+ * The headers of one signature of one attempt.
  *
  * A scheme whose header carries one value signs with the oldest live secret, so that a receiver can learn the new
  * one before the overlap ends. A scheme whose header carries several signs with every live secret, oldest first.
- * @throws RangeError when there is no secret
+ * @throws RangeError when there is no secret, or no key for a scheme that needs one
  */
 export function signatureHeaders(spec: SignatureSpec, input: SigningInput): [name: string, value: string][] {
   const values = signatureValues(spec.scheme, input);
@@ -71,6 +105,13 @@ function signatureValues(scheme: SignatureScheme, input: SigningInput): readonly
       const signatures = secrets.map(
         (secret) => `v1,${hmac(standardWebhooksKey(secret), before, body).toString('base64')}`,
       );
+      return [eventId, String(unixSeconds), signatures.join(' ')];
+    }
+    case 'standard-webhooks-ed25519': {
+      const { privateKeys = [] } = input;
+      if (privateKeys.length === 0) throw new RangeError('signing needs at least one private key');
+      const signed = Buffer.concat([Buffer.from(`${eventId}.${unixSeconds}.`), body]);
+      const signatures = privateKeys.map((key) => `v1a,${sign(null, signed, key).toString('base64')}`);
       return [eventId, String(unixSeconds), signatures.join(' ')];
     }
     default:

@@ -1,3 +1,4 @@
+import type { PayloadFilter } from '#domain/payload-filter.js';
 import type { PayloadFormat } from '#domain/payload-format.js';
 
 /** What accept needs of the database. Each call is one statement and so one transaction. */
@@ -23,6 +24,8 @@ export interface SubscribedEndpoint {
   readonly id: string;
   /** Event type patterns. */
   readonly events: readonly string[];
+  /** Null: it wants every event of those types. */
+  readonly filter: PayloadFilter | null;
   readonly payloadFormat: PayloadFormat;
 }
 

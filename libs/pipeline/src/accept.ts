@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { formatId, type IdMaker } from '#domain/ids.js';
+import type { ScalarReader } from '#domain/json-scalar.js';
 import { payloadConflict } from '#domain/payload-format.js';
 import type {
   AcceptBatch,
@@ -25,6 +26,8 @@ export interface EventDraft {
   readonly data: Uint8Array;
   /** Names of data's top-level members; asked for only where a payload format needs to know. */
   readonly dataKeys: () => readonly string[];
+  /** What stands in data; asked for only where an endpoint filters, and then the same one each time. */
+  readonly dataScalars: () => ScalarReader;
   readonly producerId: string | null;
   readonly createdAt: { readonly text: string; readonly ms: number } | null;
   readonly orderingKey: string | null;
@@ -262,7 +265,10 @@ function planBatch(
         eventIds.push(replayed.id);
         continue;
       }
-      const endpoints = (merchants.get(draft.merchantId) as CachedMerchant).endpointsFor(draft.type);
+      const endpoints = (merchants.get(draft.merchantId) as CachedMerchant).endpointsFor(
+        draft.type,
+        draft.dataScalars,
+      );
       const id = ids.uuidAt(acceptedAtMs);
       const event: NewEvent = {
         id,

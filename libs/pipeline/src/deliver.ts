@@ -1,4 +1,5 @@
-import { type Outcome, classifyResponse, decideNextStep } from '#domain/attempt-outcome.js';
+import { judgeAnswer } from '#domain/acknowledgement.js';
+import { type Outcome, decideNextStep } from '#domain/attempt-outcome.js';
 import { parseRetryAfter } from '#domain/retry-schedule.js';
 import type { Claimer, HeldClaim } from './claim.js';
 import type { ReachFailpoint } from './failpoints.js';
@@ -229,12 +230,14 @@ function attemptRecord(
       responseBodyTruncated: false,
     };
   }
+  const judgement = judgeAnswer(result, target.acknowledgement);
+  const isMismatch = judgement.outcome === 'invalid_response';
   return {
     ...common,
-    outcome: classifyResponse(result.statusCode),
+    outcome: judgement.outcome,
     statusCode: result.statusCode,
-    errorCode: null,
-    errorMessage: null,
+    errorCode: isMismatch ? judgement.errorCode : null,
+    errorMessage: isMismatch ? judgement.message : null,
     responseHeaders: result.headers,
     responseBody: result.body,
     responseBodyTruncated: result.bodyTruncated,

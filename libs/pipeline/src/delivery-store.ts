@@ -1,3 +1,5 @@
+import type { KeyObject } from 'node:crypto';
+import type { AcknowledgementPolicy } from '#domain/acknowledgement.js';
 import type { Outcome, Trigger } from '#domain/attempt-outcome.js';
 import type { PayloadFormat } from '#domain/payload-format.js';
 import type { SignatureSpec } from '#domain/signature.js';
@@ -75,6 +77,14 @@ export interface Target {
   readonly retryScheduleSeconds: readonly number[];
   /** Live ones, oldest first. */
   readonly secrets: readonly string[];
+  /** Of the live secrets that have one, oldest first. */
+  readonly privateKeys: readonly KeyObject[];
+  /**
+   * How long all of these secrets stay live, from when the database was asked; null: until a rotation. The end of an
+   * overlap raises no version.
+   */
+  readonly liveForMs: number | null;
+  readonly acknowledgement: AcknowledgementPolicy;
   /** The merchant's own. */
   readonly headers: readonly (readonly [name: string, value: string])[];
   /** What it is shown where it asks who we are; null: nothing. */

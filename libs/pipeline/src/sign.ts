@@ -1,6 +1,6 @@
 import { formatId } from '#domain/ids.js';
 import { buildPayload } from '#domain/payload-format.js';
-import { signatureHeaders } from '#domain/signature.js';
+import { allSignatureHeaders } from '#domain/signature.js';
 import type { Claimed, Target } from './delivery-store.js';
 
 export interface Brand {
@@ -29,7 +29,8 @@ export function signRequest(
   const { event } = claim;
   const eventId = event.producerId ?? formatId('evt', claim.eventId);
   const body = buildPayload(claim.payloadFormat, { ...event, publicId: eventId });
-  const input = { secrets: target.secrets, eventId, unixSeconds, body, headerPrefix: brand.headerPrefix };
+  const { secrets, privateKeys } = target;
+  const input = { secrets, privateKeys, eventId, unixSeconds, body, headerPrefix: brand.headerPrefix };
   const own: Header[] = [
     ['content-type', 'application/json'],
     ['user-agent', brand.userAgent],
@@ -38,7 +39,7 @@ export function signRequest(
     [`${brand.headerPrefix}-Delivery-Id`, formatId('dlv', claim.deliveryId)],
     [`${brand.headerPrefix}-Attempt`, String(claim.attemptNumber)],
   ];
-  const signatures = target.signatures.flatMap((spec) => signatureHeaders(spec, input));
+  const signatures = allSignatureHeaders(target.signatures, input);
   return {
     body,
     headers: [...own, ...signatures, ...target.headers],

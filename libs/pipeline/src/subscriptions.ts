@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { matchesEventType } from '#domain/event-type-pattern.js';
+import type { ScalarReader } from '#domain/json-scalar.js';
 import type { AcceptStore, MerchantSubscriptions, SubscribedEndpoint } from './accept-store.js';
 
 /**
@@ -44,7 +45,14 @@ export class CachedMerchant {
     this.endpoints = loaded.endpoints;
   }
 
-  endpointsFor(type: string): readonly SubscribedEndpoint[] {
+  /** @param data asked for only when an endpoint that wants the type looks at data as well */
+  endpointsFor(type: string, data: () => ScalarReader): readonly SubscribedEndpoint[] {
+    const matching = this.endpointsForType(type);
+    if (matching.every(({ filter }) => filter === null)) return matching;
+    return matching.filter(({ filter }) => filter === null || filter(data()));
+  }
+
+  private endpointsForType(type: string): readonly SubscribedEndpoint[] {
     const known = this.byType.get(type);
     if (known !== undefined) return known;
     const matching = this.endpoints.filter((endpoint) => matchesEventType(endpoint.events, type));

@@ -10,6 +10,8 @@ import { PostgresDeliveryStore } from '#adapters/postgres/delivery-store.js';
 import { ensurePartitions } from '#adapters/postgres/partitions.js';
 import { AesGcmSecretBox } from '#adapters/secrets/aes-gcm-secret-box.js';
 import { IdMaker } from '#domain/ids.js';
+import { ScalarReader } from '#domain/json-scalar.js';
+import { parseRawJson } from '#domain/raw-json.js';
 import { Acceptor, type AcceptOutcome, type EventDraft } from '#pipeline/accept.js';
 import { Claimer } from '#pipeline/claim.js';
 import { DatabaseClock } from '#pipeline/database-clock.js';
@@ -96,7 +98,7 @@ export class PipelineRig {
     const claimer = (lane: Lane) => new Claimer(this.store, this.ids, inFlight, lane, monotonicMs);
     return new Deliverer({
       claimers: { fast: claimer('fast'), slow: claimer('slow'), suspect: claimer('suspect') },
-      targets: new Targets(this.store),
+      targets: new Targets(this.store, monotonicMs),
       sender: this.sender,
       settler: new Settler(this.store, this.dispatcher, { isItems: isItemsFault, isDatabaseAway }),
       releaser: new Releaser(this.store),
@@ -152,6 +154,7 @@ export class PipelineRig {
       type: 'payment.success',
       data: Buffer.from(json),
       dataKeys: () => Object.keys(JSON.parse(json) as object),
+      dataScalars: () => new ScalarReader(parseRawJson(Buffer.from(json))),
       producerId: null,
       createdAt: null,
       orderingKey: null,

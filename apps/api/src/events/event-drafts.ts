@@ -1,4 +1,5 @@
 import type { Principal } from '#adapters/postgres/api-keys.js';
+import { ScalarReader } from '#domain/json-scalar.js';
 import type { JsonDocument, JsonMember, JsonSpan } from '#domain/raw-json.js';
 import { parseRfc3339 } from '#domain/timestamps.js';
 import type { EventDraft } from '#pipeline/accept.js';
@@ -92,11 +93,13 @@ function problemOfData(data: JsonSpan | undefined): string | null {
 function toDraft({ input, document, data }: ReadEvent, principal: Principal): EventDraft {
   const merchantId = actingMerchant(principal, input.merchant_id);
   if (merchantId === null) throw notFound();
+  let scalars: ScalarReader | undefined;
   return {
     merchantId,
     type: input.type,
     data: document.bytesOf(data),
     dataKeys: () => document.members(data).map(({ key }) => key),
+    dataScalars: () => (scalars ??= new ScalarReader(document, data)),
     producerId: input.id ?? null,
     createdAt: timeOf(input.created_at),
     orderingKey: input.ordering_key ?? null,

@@ -39,6 +39,12 @@ export const JsonDocumentBody = createParamDecorator(
   ],
 );
 
+/** Handler parameter beside `@Body()`: the same body as a `JsonDocument`, for what a plain value has lost; `null`: empty. */
+export const BodyDocument = createParamDecorator(
+  (_: unknown, context: ExecutionContext): JsonDocument | null =>
+    stateOf(context.switchToHttp().getRequest<FastifyRequest>()).document,
+);
+
 /** HTTP methods whose bodies mean something here. */
 const WITH_BODY: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH']);
 

@@ -1,6 +1,6 @@
 import type { CustomHeader } from '#adapters/postgres/endpoints-record.js';
 import { DIALECTS } from '#domain/dialects.js';
-import { signatureHeaderNames, type SignatureSpec } from '#domain/signature.js';
+import { isStandardWebhooks, signatureHeaderNames, type SignatureSpec } from '#domain/signature.js';
 import type { InputProblem } from '../http/api-error.js';
 
 export const CUSTOM_HEADERS_MAX = 20;
@@ -85,18 +85,22 @@ export function signatureProblems(
 ): InputProblem[] {
   const brand = headerPrefix.toLowerCase();
   const seen = new Set(BRANDED.map((name) => `${brand}-${name}`));
+  const seenStandard = new Set<string>();
   const problems: InputProblem[] = [];
   for (const [index, spec] of signatures.entries()) {
     const names = signatureHeaderNames(spec, headerPrefix).map((name) => name.toLowerCase());
-    const isTaken =
-      names.some((name) => seen.has(name) || isSendersOwn(name)) ||
-      (spec.header !== undefined && STANDARD_WEBHOOKS.has(spec.header.toLowerCase()));
+    // Both schemes of Standard Webhooks share their headers, one signature beside the other.
+    const isTaken = isStandardWebhooks(spec)
+      ? seenStandard.has(spec.scheme)
+      : names.some((name) => seen.has(name) || isSendersOwn(name)) ||
+        (spec.header !== undefined && STANDARD_WEBHOOKS.has(spec.header.toLowerCase()));
     if (isTaken) {
       problems.push({
         path: `signatures.${index}.header`,
         message: 'is a header that something else is sent in',
       });
     }
+    if (isStandardWebhooks(spec)) seenStandard.add(spec.scheme);
     for (const name of names) seen.add(name);
   }
   return problems;

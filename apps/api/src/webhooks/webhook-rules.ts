@@ -1,17 +1,21 @@
+import { randomBytes } from 'node:crypto';
 import {
   effectiveEndpoint,
   type CustomHeader,
   type EndpointRecord,
 } from '#adapters/postgres/endpoints-record.js';
-import type { EndpointChanges, NewEndpoint } from '#adapters/postgres/endpoints.js';
+import type { EndpointSecret } from '#adapters/postgres/endpoint-secrets.js';
+import type { EndpointChanges, NewEndpoint, SecretRotation } from '#adapters/postgres/endpoints.js';
 import type { Dialect } from '#domain/dialects.js';
 import { RETRY_PRESETS } from '#domain/retry-schedule.js';
-import { secretProblem } from '#domain/secret.js';
+import { generateSecret, secretProblem } from '#domain/secret.js';
 import type { SignatureSpec } from '#domain/signature.js';
 import { invalidRequest, type InputProblem } from '../http/api-error.js';
 import { clientCertificateProblems, toClientCertificate } from './client-certificate.js';
+import type { ExactFields } from './conditions.js';
 import { headerCollisions, HIDDEN_VALUE, signatureProblems } from './custom-headers.js';
-import type { WebhookCreate, WebhookUpdate } from './webhook.schema.js';
+import { isSignedByPairsOnly } from './webhook-secret.schema.js';
+import type { SecretRotate, WebhookCreate, WebhookUpdate } from './webhook.schema.js';
 
 /**
  * The rules of a webhook that no field can be judged by alone, because they depend on the merchant's dialect, on the
@@ -21,6 +25,7 @@ import type { WebhookCreate, WebhookUpdate } from './webhook.schema.js';
 /** @throws {ApiError} 422 for a secret, a signature or a header that does not go with the rest */
 export function newEndpoint(
   input: WebhookCreate,
+  exact: ExactFields,
   context: {
     readonly merchantDialect: Dialect;
     readonly secret: string;
@@ -36,9 +41,8 @@ export function newEndpoint(
     retryScheduleSeconds: retryScheduleOf(input) ?? null,
   };
   const { signatures } = effectiveEndpoint(overrides, merchantDialect);
-  const problem = secretProblem(secret, signatures);
   refuse([
-    ...(problem === null ? [] : [{ path: 'secret', message: problem }]),
+    ...(input.secret === undefined ? [] : givenSecretProblems(input.secret, signatures)),
     ...signatureProblems(signatures, headerPrefix),
     ...headerCollisions(input.headers, signatures, headerPrefix),
     ...(input.client_certificate ? clientCertificateProblems(input.client_certificate, nowMs) : []),
@@ -54,6 +58,9 @@ export function newEndpoint(
     maxInFlight: input.max_in_flight,
     headers: input.headers,
     clientCertificate: input.client_certificate && toClientCertificate(input.client_certificate),
+    filter: exact.filter ?? null,
+    successStatuses: input.success_statuses,
+    requiredResponse: exact.requiredResponse ?? null,
     metadata: input.metadata,
     secret,
   };
@@ -62,6 +69,7 @@ export function newEndpoint(
 /** @throws {ApiError} 422 for a change that does not go with what the webhook is */
 export function endpointChanges(
   input: WebhookUpdate,
+  exact: ExactFields,
   current: EndpointRecord,
   context: { readonly secrets: readonly string[]; readonly headerPrefix: string; readonly nowMs: number },
 ): EndpointChanges {
@@ -98,6 +106,9 @@ export function endpointChanges(
     maxInFlight: input.max_in_flight,
     headers: headers?.headers,
     clientCertificate: certificate && toClientCertificate(certificate),
+    filter: exact.filter,
+    successStatuses: input.success_statuses,
+    requiredResponse: exact.requiredResponse,
     metadata: input.metadata,
     status: input.status,
   });
@@ -108,6 +119,30 @@ function retryScheduleOf({
   retry_schedule_seconds: schedule,
 }: Pick<WebhookUpdate, 'retry_preset' | 'retry_schedule_seconds'>): readonly number[] | null | undefined {
   return preset === undefined ? schedule : RETRY_PRESETS[preset];
+}
+
+/** @throws {ApiError} 422 for a secret that cannot be the webhook's next one */
+export function nextSecret(
+  input: SecretRotate,
+  current: EndpointRecord,
+  live: readonly EndpointSecret[],
+): SecretRotation {
+  const { signatures } = effectiveEndpoint(current.overrides, current.merchantDialect);
+  const { secret: given, overlap_seconds: overlapSeconds } = input;
+  if (given === undefined) return { secret: generateSecret(randomBytes), overlapSeconds };
+  const isLive = overlapSeconds > 0 && live.some(({ secret }) => secret === given);
+  refuse([
+    ...givenSecretProblems(given, signatures),
+    ...(isLive ? [{ path: 'secret', message: 'is live already, and would be through the overlap' }] : []),
+  ]);
+  return { secret: given, overlapSeconds };
+}
+
+function givenSecretProblems(secret: string, signatures: readonly SignatureSpec[]): InputProblem[] {
+  const message = isSignedByPairsOnly(signatures)
+    ? 'cannot be chosen: the pair that signs is generated'
+    : secretProblem(secret, signatures);
+  return message === null ? [] : [{ path: 'secret', message }];
 }
 
 /** A secret that is there already is only in the way where the new signatures ask more of it than the old. */

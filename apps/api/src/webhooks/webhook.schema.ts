@@ -12,9 +12,10 @@ import { formatId, ID_PREFIXES } from '#domain/ids.js';
 import { PAYLOAD_FORMATS } from '#domain/payload-format.js';
 import { DEFAULT_RETRY_SCHEDULE_SECONDS, RETRY_PRESETS, type RetryPreset } from '#domain/retry-schedule.js';
 import { SECRET_LENGTH_MAX, SECRET_LENGTH_MIN } from '#domain/secret.js';
-import { SIGNATURE_SCHEMES } from '#domain/signature.js';
+import { isStandardWebhooks, SIGNATURE_SCHEMES } from '#domain/signature.js';
 import { idOf, instant, metadata, text } from '../http/fields.js';
 import { pageOf, pageQuery } from '../paging/page.js';
+import { filter, requiredResponse, successStatuses, viewFilter, viewRequiredResponse } from './conditions.js';
 import {
   clientCertificateInput,
   clientCertificateView,
@@ -27,6 +28,7 @@ import {
   HIDDEN_VALUE,
   isHeaderName,
 } from './custom-headers.js';
+import { overlapSeconds, verifierView } from './webhook-secret.schema.js';
 
 /** What a URL may have; the egress policy refuses the rest as `url_not_allowed`. */
 const URL_LENGTH_MAX = 2_048;
@@ -34,7 +36,7 @@ const PATTERNS_MAX = 100;
 /** Room for a sentence or two. */
 const DESCRIPTION_LENGTH_MAX = 500;
 /** One for each scheme, and one more while a receiver moves between two headers. */
-const SIGNATURES_MAX = 5;
+const SIGNATURES_MAX = 6;
 const WAITS_MAX = 20;
 /** A week: whoever waits longer wants a recovery and not a retry. */
 const WAIT_SECONDS_MAX = 604_800;
@@ -86,9 +88,9 @@ const signature = z
       .optional()
       .meta({ maxLength: HEADER_NAME_LENGTH_MAX, description: "Instead of the scheme's own header name." }),
   })
-  .refine((spec) => spec.scheme !== 'standard-webhooks' || spec.header === undefined, {
+  .refine((spec) => !isStandardWebhooks(spec) || spec.header === undefined, {
     path: ['header'],
-    message: 'cannot be chosen for standard-webhooks',
+    message: 'cannot be chosen for Standard Webhooks',
   })
   // One without a header has no such member, in the database as in the answer.
   .transform(({ scheme, header }) => (header === undefined ? { scheme } : { scheme, header }))
@@ -142,7 +144,7 @@ const headers = z
       `A PATCH replaces all of them; "${HIDDEN_VALUE}" there keeps the value of that name.`,
   });
 
-const secret = z.string().meta({
+const givenSecret = z.string().meta({
   minLength: SECRET_LENGTH_MIN,
   maxLength: SECRET_LENGTH_MAX,
   description:
@@ -159,7 +161,7 @@ export const webhookCreate = z
     merchant_id: z.string().optional().meta({ description: 'Whose it is; needed with a platform key.' }),
     url,
     events,
-    secret: secret.optional(),
+    secret: givenSecret.optional(),
     description: description.default(null),
     dialect: dialect.nullable().default(null).meta({ description: "null: the merchant's." }),
     payload_format: payloadFormat.nullable().default(null).meta({ description: "null: the dialect's." }),
@@ -171,6 +173,9 @@ export const webhookCreate = z
     max_in_flight: maxInFlight.default(IN_FLIGHT_DEFAULT),
     headers: headers.default([]),
     client_certificate: clientCertificateInput.default(null),
+    filter: filter.default(null),
+    success_statuses: successStatuses.default(null),
+    required_response: requiredResponse.default(null),
     metadata: metadata.default({}),
   })
   .refine((input) => !input.retry_preset || !input.retry_schedule_seconds, oneSchedule)
@@ -205,6 +210,9 @@ export const webhookUpdate = z
     max_in_flight: maxInFlight.optional(),
     headers: headers.optional(),
     client_certificate: clientCertificateInput.optional(),
+    filter: filter.optional(),
+    success_statuses: successStatuses.optional(),
+    required_response: requiredResponse.optional(),
     metadata: metadata.optional().meta({ description: 'Replaces all of it.' }),
   })
   .refine((input) => !input.retry_preset || input.retry_schedule_seconds === undefined, oneSchedule)
@@ -233,6 +241,9 @@ export const webhookView = z
     max_in_flight: maxInFlight,
     headers: z.record(z.string(), z.literal(HIDDEN_VALUE)),
     client_certificate: clientCertificateView,
+    filter,
+    success_statuses: successStatuses,
+    required_response: requiredResponse,
     metadata: z.record(z.string(), z.string()),
     health: z.object({
       state: z.enum(HEALTH_STATES).meta({
@@ -253,9 +264,12 @@ export const webhookView = z
   .meta({ id: 'Webhook' });
 export type WebhookView = z.infer<typeof webhookView>;
 
-export const newWebhookView = webhookView
-  .extend({ secret: z.string().meta({ description: 'What signatures are made with.' }) })
-  .meta({ id: 'NewWebhook' });
+export const newWebhookView = webhookView.extend(verifierView).meta({ id: 'NewWebhook' });
+
+export const secretRotate = z
+  .strictObject({ secret: givenSecret.optional(), overlap_seconds: overlapSeconds })
+  .meta({ id: 'SecretRotate' });
+export type SecretRotate = z.infer<typeof secretRotate>;
 
 export const webhookPage = pageOf(webhookView, 'WebhookPage');
 export const webhookQuery = z.strictObject({ ...pageQuery, merchant_id: z.string().optional() });
@@ -282,6 +296,11 @@ export function viewWebhook(endpoint: EndpointRecord, nowMs: number): WebhookVie
     timeout_ms: endpoint.timeoutMs,
     rate_limit_per_second: endpoint.rateLimitPerSecond,
     max_in_flight: endpoint.maxInFlight,
+    filter: viewFilter(endpoint.filter),
+    success_statuses: endpoint.acknowledgement.successStatuses && [
+      ...endpoint.acknowledgement.successStatuses,
+    ],
+    required_response: viewRequiredResponse(endpoint.acknowledgement.requiredResponse),
     headers: Object.fromEntries(endpoint.headers.map(([name]) => [name, HIDDEN_VALUE])),
     client_certificate: viewClientCertificate(endpoint.clientCertificate),
     metadata: { ...endpoint.metadata },

@@ -8,11 +8,13 @@ import type { EndpointRecord } from '#adapters/postgres/endpoints-record.js';
 import { EndpointRepository, ENDPOINTS_PER_MERCHANT_MAX } from '#adapters/postgres/endpoints.js';
 import { IdempotentPosts, type PostAnswer } from '#adapters/postgres/idempotent-posts.js';
 import { formatId, ID_PREFIXES } from '#domain/ids.js';
+import type { JsonDocument } from '#domain/raw-json.js';
 import { generateSecret } from '#domain/secret.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
 import { Audit, type AuditTrail } from '../audit/audit-trail.js';
 import { CurrentPrincipal, Scopes } from '../auth/decorators.js';
 import { actingMerchant, MerchantScope } from '../auth/principal.js';
+import { BodyDocument } from '../http/body.js';
 import { type ApiError, conflict, invalidRequest, notFound } from '../http/api-error.js';
 import { Idempotency, type IdempotentCall } from '../http/idempotency.js';
 import { Loaded, Resource } from '../http/resource.js';
@@ -20,6 +22,8 @@ import { BODY_ERRORS, Operation } from '../openapi/operation.js';
 import { Cursors } from '../paging/cursors.js';
 import { readPage } from '../paging/page.js';
 import { DATABASE_CLOCK, EGRESS_POLICY, HEADER_PREFIX } from '../tokens.js';
+import { exactFields } from './conditions.js';
+import { viewVerifier } from './webhook-secret.schema.js';
 import { endpointChanges, newEndpoint } from './webhook-rules.js';
 import { WebhookLoader } from './webhook.loader.js';
 import {
@@ -61,18 +65,20 @@ export class WebhooksController {
   async create(
     @CurrentPrincipal() principal: Principal,
     @Body({ schema: webhookCreate }) body: WebhookCreate,
+    @BodyDocument() document: JsonDocument | null,
     @Idempotency() call: IdempotentCall,
     @Audit() audit: AuditTrail,
   ): Promise<PostAnswer> {
     const merchantId = actingMerchant(principal, body.merchant_id);
     if (merchantId === null)
       throw invalidRequest([{ path: 'merchant_id', message: 'is needed with a platform key' }]);
+    const exact = exactFields(document);
     // Before the transaction, which must not stay open while a name server thinks.
     const judgement = await this.egress.judgeForRegistration(body.url);
     return this.posts.run(merchantId, call.key, call.contentHash, async (transaction) => {
       const secret = body.secret ?? generateSecret(randomBytes);
       const created = await this.endpoints.create(transaction, merchantId, (merchantDialect) => {
-        const endpoint = newEndpoint(body, {
+        const endpoint = newEndpoint(body, exact, {
           merchantDialect,
           secret,
           headerPrefix: this.headerPrefix,
@@ -85,7 +91,7 @@ export class WebhooksController {
         case 'created': {
           const view = this.#view(created.endpoint);
           await audit.record(transaction, { merchantId, target: view.id, after: view });
-          return { status: 201, body: { ...view, secret } };
+          return { status: 201, body: { ...view, ...viewVerifier(created.endpoint, created.secret) } };
         }
         case 'merchant_not_found':
           throw notFound();
@@ -149,15 +155,17 @@ export class WebhooksController {
   async update(
     @Loaded() { id, merchantId }: EndpointRecord,
     @Body({ schema: webhookUpdate }) body: WebhookUpdate,
+    @BodyDocument() document: JsonDocument | null,
     @Audit() audit: AuditTrail,
   ): Promise<WebhookView> {
     if (body.url !== undefined) refuseUrl(await this.egress.judgeForRegistration(body.url));
+    const exact = exactFields(document);
     // What changes nothing records nothing.
     audit.nothingChanged();
     const updated = await this.endpoints.update(
       { id, merchantId },
       (current, secrets) =>
-        endpointChanges(body, current, {
+        endpointChanges(body, exact, current, {
           secrets,
           headerPrefix: this.headerPrefix,
           nowMs: this.clock.nowMs(),

@@ -5,10 +5,11 @@ import type { IdMaker } from '#domain/ids.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
 import { DATABASE, ID_MAKER, SECRET_BOX } from '../tokens.js';
 import { WebhookLoader } from './webhook.loader.js';
+import { WebhookSecretsController } from './webhook-secrets.controller.js';
 import { WebhooksController } from './webhooks.controller.js';
 
 @Module({
-  controllers: [WebhooksController],
+  controllers: [WebhooksController, WebhookSecretsController],
   providers: [
     {
       provide: EndpointRepository,

@@ -79,6 +79,9 @@ describe('POST', () => {
       max_in_flight: 100,
       headers: {},
       client_certificate: null,
+      filter: null,
+      success_statuses: null,
+      required_response: null,
       metadata: {},
       health: { state: 'idle', consecutive_failures: 0, last_success_at: null, last_failure_at: null },
       created_at: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
@@ -102,6 +105,12 @@ describe('POST', () => {
       timeout_ms: 1_000,
       rate_limit_per_second: 10_000,
       max_in_flight: 1_000,
+      filter: [
+        { pointer: '/currency', in: ['GHS', 'NGN', null] },
+        { pointer: '/lines/0/a~1b', equals: 1.1 },
+      ],
+      success_statuses: [200, 302, 409],
+      required_response: { success: true, code: 0, note: null },
       metadata: { shop: '7' },
     };
     const webhook = await created({ ...fields, headers: { Authorization: 'Bearer x', 'x-empty': '' } });
@@ -110,6 +119,21 @@ describe('POST', () => {
       ['Authorization', 'Bearer x'],
       ['x-empty', ''],
     ]);
+  });
+
+  test('keeps numbers as they came, and shows them so', async () => {
+    const body =
+      `{"url":"${URL}","events":["*"],"filter":[{"pointer":"/id","in":[9007199254740993,1.10,1e400]}],` +
+      '"required_response":{"id":12345678901234567890,"__proto__":1}}';
+    const { status, body: made } = await post({}, { body });
+    expect(status).toBe(201);
+    const read = await api.app.inject({
+      method: 'GET',
+      url: `/v1/webhooks/${made.id}`,
+      headers: { authorization: `Bearer ${merchant.key}` },
+    });
+    expect(read.body).toContain('"filter":[{"pointer":"/id","in":[9007199254740993,1.1,1e400]}]');
+    expect(read.body).toContain('"required_response":{"id":12345678901234567890,"__proto__":1}');
   });
 
   test.each<[string, unknown]>([
@@ -137,6 +161,7 @@ describe('POST', () => {
     });
   });
 
+  const times = (n: number, value: unknown) => Array.from({ length: n }, () => value);
   const tooMany = (n: number) => Object.fromEntries(Array.from({ length: n }, (_, i) => [`X-${i}`, 'v']));
   test.each<[path: string, fields: object]>([
     ['url', { url: undefined }],
@@ -154,7 +179,7 @@ describe('POST', () => {
     ['payload_format', { payload_format: 'xml' }],
     [
       'signatures',
-      { signatures: Array.from({ length: 6 }, (_, i) => ({ scheme: 'hex', header: `X-${i}` })) },
+      { signatures: Array.from({ length: 7 }, (_, i) => ({ scheme: 'hex', header: `X-${i}` })) },
     ],
     ['signatures.0.scheme', { signatures: [{ scheme: 'md5' }] }],
     ['signatures.0.header', { signatures: [{ scheme: 'hex', header: 'not a token' }] }],
@@ -198,6 +223,54 @@ describe('POST', () => {
     ['headers.X-Mine', { headers: { 'X-Mine': 'a' }, signatures: [{ scheme: 'hex', header: 'x-mine' }] }],
     ['metadata', { metadata: [] }],
     ['metadata.a', { metadata: { a: 1 } }],
+    ['filter', { filter: {} }],
+    ['filter', { filter: times(11, { pointer: '/a', equals: 1 }) }],
+    ['filter.0.pointer', { filter: [{ equals: 1 }] }],
+    ['filter.0.pointer', { filter: [{ pointer: '', equals: 1 }] }],
+    ['filter.0.pointer', { filter: [{ pointer: 'currency', equals: 1 }] }],
+    ['filter.0.pointer', { filter: [{ pointer: '/a~2', equals: 1 }] }],
+    ['filter.0.pointer', { filter: [{ pointer: '/a\0', equals: 1 }] }],
+    ['filter.0.pointer', { filter: [{ pointer: `/${'a'.repeat(256)}`, equals: 1 }] }],
+    ['filter.0', { filter: [{ pointer: '/a' }] }],
+    ['filter.0', { filter: [{ pointer: '/a', equals: 1, in: [1] }] }],
+    ['filter.0', { filter: ['/a'] }],
+    [
+      'filter.1.nothing',
+      {
+        filter: [
+          { pointer: '/a', equals: 1 },
+          { pointer: '/a', equals: 1, nothing: 1 },
+        ],
+      },
+    ],
+    ['filter.0.equals', { filter: [{ pointer: '/a', equals: {} }] }],
+    ['filter.0.equals', { filter: [{ pointer: '/a', equals: [1] }] }],
+    ['filter.0.equals', { filter: [{ pointer: '/a', equals: 'x'.repeat(257) }] }],
+    ['filter.0.in', { filter: [{ pointer: '/a', in: [] }] }],
+    ['filter.0.in', { filter: [{ pointer: '/a', in: 1 }] }],
+    ['filter.0.in', { filter: [{ pointer: '/a', in: times(51, 1) }] }],
+    ['filter.0.in.1', { filter: [{ pointer: '/a', in: [1, {}] }] }],
+    ['success_statuses', { success_statuses: [] }],
+    ['success_statuses', { success_statuses: 200 }],
+    ['success_statuses', { success_statuses: [200, 200] }],
+    ['success_statuses', { success_statuses: Array.from({ length: 21 }, (_, n) => 200 + n) }],
+    ['success_statuses.0', { success_statuses: [199] }],
+    ['success_statuses.1', { success_statuses: [200, 410] }],
+    ['success_statuses.0', { success_statuses: [600] }],
+    ['success_statuses.0', { success_statuses: ['200'] }],
+    ['required_response', { required_response: {} }],
+    ['required_response', { required_response: [] }],
+    ['required_response', { required_response: true }],
+    ['required_response', { required_response: tooMany(11) }],
+    ['required_response.a', { required_response: { a: {} } }],
+    ['required_response.a', { required_response: { a: 'x'.repeat(257) } }],
+    [`required_response.${'a'.repeat(129)}`, { required_response: { ['a'.repeat(129)]: 1 } }],
+    ['secret', { secret: 'a secret of the shop', signatures: [{ scheme: 'standard-webhooks-ed25519' }] }],
+    ['signatures.0.header', { signatures: [{ scheme: 'standard-webhooks-ed25519', header: 'X-Other' }] }],
+    [
+      'signatures.1.header',
+      { signatures: [{ scheme: 'standard-webhooks-ed25519' }, { scheme: 'standard-webhooks-ed25519' }] },
+    ],
     ['ordered', { ordered: true }],
     ['status', { status: 'enabled' }],
   ])('refuses a bad %s', async (path, fields) => {
@@ -297,6 +370,32 @@ describe('PATCH', () => {
         payload_format: 'envelope',
         signatures: [{ scheme: 'sha256-hex' }, { scheme: 'standard-webhooks' }],
       },
+    });
+  });
+
+  test('changes what it asks of data and answers, and null takes it away', async () => {
+    const { id } = await created();
+    const asked = {
+      filter: [{ pointer: '/currency', equals: 'GHS' }],
+      success_statuses: [202],
+      required_response: { success: true },
+    };
+    await expect(patch(id, asked)).resolves.toMatchObject({ status: 200, body: asked });
+    await expect(patch(id, { description: 'x' })).resolves.toMatchObject({ body: asked });
+    const none = { filter: null, success_statuses: null, required_response: null };
+    await expect(patch(id, none)).resolves.toMatchObject({ status: 200, body: none });
+  });
+
+  test('refuses a number of more digits than are compared, with its path', async () => {
+    const { id } = await created();
+    const digits = '1'.repeat(65);
+    const answer = await patch<ErrorBody>(
+      id,
+      `{"filter":[{"pointer":"/a","in":[1,${digits}]}],"required_response":{"a":1e9999999999999999}}`,
+    );
+    expect(answer).toMatchObject({
+      status: 422,
+      body: { data: { errors: [{ path: 'filter.0.in.1' }, { path: 'required_response.a' }] } },
     });
   });
 
@@ -448,13 +547,14 @@ test('another merchant’s webhook is not there', async () => {
   await expect(api.call(`GET /v1/webhooks/${id}`)).resolves.toMatchObject({ status: 200 });
 });
 
-test.each<[string, object]>([
-  ['slow', { lane: 'slow' }],
-  ['suspended', { breakerState: 'open', breakerChangedAt: new Date(), consecutiveFailures: 500 }],
-  ['recovering', { breakerState: 'draining', breakerChangedAt: new Date(), lastSuccessAt: new Date() }],
-  ['healthy', { breakerState: 'draining', breakerChangedAt: new Date(0), lastSuccessAt: new Date() }],
-])('health is %s where the gate says so, in one and in the list', async (state, data) => {
+test.each<[string, (now: Date) => object]>([
+  ['slow', () => ({ lane: 'slow' })],
+  ['suspended', (now) => ({ breakerState: 'open', breakerChangedAt: now, consecutiveFailures: 500 })],
+  ['recovering', (now) => ({ breakerState: 'draining', breakerChangedAt: now, lastSuccessAt: now })],
+  ['healthy', (now) => ({ breakerState: 'draining', breakerChangedAt: new Date(0), lastSuccessAt: now })],
+])('health is %s where the gate says so, in one and in the list', async (state, dataAt) => {
   const { id } = await created();
+  const data = dataAt(new Date());
   await api.database.endpointGate.update({ where: { endpointId: parseId('wh', id) ?? '' }, data });
   const { body } = await api.call<WebhookView>(`GET /v1/webhooks/${id}`, { key: merchant.key });
   expect(body.health.state).toBe(state);

@@ -1,3 +1,4 @@
+import { privateKeyOf } from '#domain/signing-pair.js';
 import type {
   Claimed,
   ClaimRequest,
@@ -12,6 +13,7 @@ import type { SecretBox } from '#pipeline/secret-box.js';
 import { cancelDelivery } from './cancel-deliveries.js';
 import { claimDeliveries } from './claim-deliveries.js';
 import type { Database } from './database.js';
+import { openSecret } from './endpoint-secrets.js';
 import { loadTargets } from './endpoints-load.js';
 import { openClientCertificate, openHeaders } from './endpoints-record.js';
 import { reconcileLeases } from './reconcile-leases.js';
@@ -74,21 +76,21 @@ export class PostgresDeliveryStore implements DeliveryStore, DispatchStore {
   async loadTargets(endpointIds: readonly string[]): Promise<ReadonlyMap<string, Target>> {
     const targets = new Map<string, Target>();
     for (const [id, row] of await loadTargets(this.db, endpointIds)) {
+      const secrets = row.secrets.map((secret) => openSecret(this.secretBox, secret));
       targets.set(id, {
         version: row.version,
         url: row.url,
         timeoutMs: row.timeoutMs,
         signatures: row.signatures,
         retryScheduleSeconds: row.retryScheduleSeconds,
-        secrets: row.secrets.map((secret) => this.text(secret.sealed, secret.id)),
+        secrets: secrets.map(({ secret }) => secret),
+        privateKeys: secrets.flatMap(({ pair }) => (pair === null ? [] : [privateKeyOf(pair.seed)])),
+        liveForMs: row.liveForMs,
+        acknowledgement: row.acknowledgement,
         headers: openHeaders(this.secretBox, id, row.headersSealed),
         clientCertificate: openClientCertificate(this.secretBox, id, row.clientCertificateSealed),
       });
     }
     return targets;
-  }
-
-  private text(sealed: Uint8Array, rowId: string): string {
-    return Buffer.from(this.secretBox.open(sealed, rowId)).toString('utf8');
   }
 }

@@ -1,7 +1,17 @@
+import type { AcknowledgementPolicy } from '#domain/acknowledgement.js';
 import type { Dialect, DialectParts } from '#domain/dialects.js';
 import type { MerchantSubscriptions, SubscribedEndpoint } from '#pipeline/accept-store.js';
+import { payloadFilter } from '#domain/payload-filter.js';
 import type { Statements } from './database.js';
-import { dialectOf, effectiveEndpoint, type OverrideColumns, overridesOf } from './endpoints-record.js';
+import type { SealedSecret } from './endpoint-secrets.js';
+import {
+  acknowledgementOf,
+  dialectOf,
+  effectiveEndpoint,
+  filterOf,
+  type OverrideColumns,
+  overridesOf,
+} from './endpoints-record.js';
 
 /** An endpoint as an attempt needs it. */
 export interface EndpointTarget extends DialectParts {
@@ -14,15 +24,11 @@ export interface EndpointTarget extends DialectParts {
   readonly timeoutMs: number;
   readonly headersSealed: Uint8Array | null;
   readonly clientCertificateSealed: Uint8Array | null;
+  readonly acknowledgement: AcknowledgementPolicy;
   /** Those that are live by the database's clock, oldest first. */
   readonly secrets: readonly SealedSecret[];
-}
-
-export interface SealedSecret {
-  readonly id: string;
-  readonly sealed: Uint8Array;
-  /** Null: the current one. */
-  readonly expiresAt: Date | null;
+  /** How long all of them stay live, by the same clock; null: until a rotation. */
+  readonly liveForMs: number | null;
 }
 
 interface TargetRow extends OverrideColumns {
@@ -34,9 +40,13 @@ interface TargetRow extends OverrideColumns {
   readonly timeoutMs: number;
   readonly headersSealed: Uint8Array | null;
   readonly clientCertificateSealed: Uint8Array | null;
+  readonly successStatuses: unknown;
+  readonly requiredResponse: unknown;
   readonly secretId: string | null;
   readonly secretSealed: Uint8Array | null;
+  readonly secretPublicKey: Uint8Array | null;
   readonly secretExpiresAt: Date | null;
+  readonly secretLiveForMs: number | null;
 }
 
 /**
@@ -52,24 +62,38 @@ export async function loadTargets(
            e.timeout_ms AS "timeoutMs", e.headers_sealed AS "headersSealed",
            e.client_certificate_sealed AS "clientCertificateSealed", e.dialect,
            e.payload_format AS "payloadFormat", e.signatures, e.retry_schedule_seconds AS "retryScheduleSeconds",
-           s.id AS "secretId", s.sealed AS "secretSealed", s.expires_at AS "secretExpiresAt"
+           e.success_statuses AS "successStatuses", e.required_response AS "requiredResponse",
+           s.id AS "secretId", s.sealed AS "secretSealed", s.public_key AS "secretPublicKey",
+           s.expires_at AS "secretExpiresAt",
+           (extract(epoch FROM s.expires_at - now()) * 1000)::float8 AS "secretLiveForMs"
     FROM endpoints e
     JOIN merchants m ON m.id = e.merchant_id
     LEFT JOIN endpoint_secrets s ON s.endpoint_id = e.id AND (s.expires_at IS NULL OR s.expires_at > now())
     WHERE e.id = ANY (${[...endpointIds]}::uuid[]) AND e.deleted_at IS NULL
-    ORDER BY e.id, s.id`;
+    ORDER BY e.id, s.expires_at NULLS LAST, s.created_at, s.id`;
   const targets = new Map<string, EndpointTarget & { readonly secrets: SealedSecret[] }>();
   for (const row of rows) {
     let target = targets.get(row.id);
     if (target === undefined) {
       const { id, merchantId, version, url, timeoutMs, headersSealed, clientCertificateSealed } = row;
       const effective = effectiveEndpoint(overridesOf(row), dialectOf(row.merchantDialect));
-      const sealed = { headersSealed, clientCertificateSealed };
-      target = { id, merchantId, version, url, timeoutMs, ...sealed, ...effective, secrets: [] };
+      target = {
+        ...{ id, merchantId, version, url, timeoutMs, headersSealed, clientCertificateSealed },
+        ...effective,
+        acknowledgement: acknowledgementOf(row),
+        secrets: [],
+        // The rows come in the order in which the secrets end.
+        liveForMs: row.secretLiveForMs,
+      };
       targets.set(id, target);
     }
     if (row.secretId !== null && row.secretSealed !== null) {
-      target.secrets.push({ id: row.secretId, sealed: row.secretSealed, expiresAt: row.secretExpiresAt });
+      target.secrets.push({
+        id: row.secretId,
+        sealed: row.secretSealed,
+        publicKey: row.secretPublicKey,
+        expiresAt: row.secretExpiresAt,
+      });
     }
   }
   return targets;
@@ -81,6 +105,7 @@ interface SubscriptionRow extends OverrideColumns {
   readonly merchantDialect: string;
   readonly endpointId: string | null;
   readonly events: readonly string[];
+  readonly filter: unknown;
 }
 
 /**
@@ -93,7 +118,7 @@ export async function loadSubscriptions(
 ): Promise<Map<string, MerchantSubscriptions>> {
   const rows = await db.$queryRaw<SubscriptionRow[]>`
     SELECT m.id AS "merchantId", m.config_version AS "configVersion", m.dialect AS "merchantDialect",
-           e.id AS "endpointId", e.events, e.dialect, e.payload_format AS "payloadFormat",
+           e.id AS "endpointId", e.events, e.filter, e.dialect, e.payload_format AS "payloadFormat",
            NULL::jsonb AS signatures, NULL::jsonb AS "retryScheduleSeconds"
     FROM merchants m
     LEFT JOIN endpoints e ON e.merchant_id = m.id AND e.deleted_at IS NULL AND e.status <> 'disabled'
@@ -108,7 +133,9 @@ export async function loadSubscriptions(
     }
     if (row.endpointId !== null) {
       const { payloadFormat } = effectiveEndpoint(overridesOf(row), dialectOf(row.merchantDialect));
-      merchant.endpoints.push({ id: row.endpointId, events: row.events, payloadFormat });
+      const conditions = filterOf(row);
+      const filter = conditions && payloadFilter(conditions);
+      merchant.endpoints.push({ id: row.endpointId, events: row.events, filter, payloadFormat });
     }
   }
   return merchants;

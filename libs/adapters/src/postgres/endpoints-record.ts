@@ -1,3 +1,4 @@
+import type { AcknowledgementPolicy } from '#domain/acknowledgement.js';
 import {
   DEFAULT_DIALECT,
   DIALECT_NAMES,
@@ -6,6 +7,7 @@ import {
   type DialectParts,
 } from '#domain/dialects.js';
 import { type HealthEvidence, NO_EVIDENCE } from '#domain/endpoint-health.js';
+import type { FilterCondition } from '#domain/payload-filter.js';
 import { PAYLOAD_FORMATS, type PayloadFormat } from '#domain/payload-format.js';
 import type { SignatureSpec } from '#domain/signature.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
@@ -47,6 +49,9 @@ export interface EndpointRecord {
   readonly status: EndpointStatus;
   readonly disabledReason: DisabledReason | null;
   readonly overrides: DialectOverrides;
+  /** Null: it wants every event of its types. */
+  readonly filter: readonly FilterCondition[] | null;
+  readonly acknowledgement: AcknowledgementPolicy;
   readonly timeoutMs: number;
   /** Attempts that may begin in a second; null: no limit. */
   readonly rateLimitPerSecond: number | null;
@@ -89,6 +94,23 @@ export function overridesOf(row: OverrideColumns): DialectOverrides {
     // Only this folder writes these columns, from values that were checked against the same types.
     signatures: row.signatures as readonly SignatureSpec[] | null,
     retryScheduleSeconds: row.retryScheduleSeconds as readonly number[] | null,
+  };
+}
+
+// Only this folder writes these columns, too. Their scalars are JSON texts within JSON, because jsonb, and what reads it,
+// would make other numbers of them.
+
+export function filterOf(row: { readonly filter: unknown }): readonly FilterCondition[] | null {
+  return row.filter as readonly FilterCondition[] | null;
+}
+
+export function acknowledgementOf(row: {
+  readonly successStatuses: unknown;
+  readonly requiredResponse: unknown;
+}): AcknowledgementPolicy {
+  return {
+    successStatuses: row.successStatuses as AcknowledgementPolicy['successStatuses'],
+    requiredResponse: row.requiredResponse as AcknowledgementPolicy['requiredResponse'],
   };
 }
 
@@ -164,6 +186,8 @@ export function toEndpointRecord(row: EndpointRow, box: SecretBox): EndpointReco
     status: row.status as EndpointStatus,
     disabledReason: row.disabledReason as DisabledReason | null,
     overrides: overridesOf(row),
+    filter: filterOf(row),
+    acknowledgement: acknowledgementOf(row),
     timeoutMs: row.timeoutMs,
     rateLimitPerSecond: row.rateLimitPerSecond,
     maxInFlight: row.maxInFlight,

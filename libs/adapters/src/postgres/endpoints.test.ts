@@ -36,6 +36,9 @@ const PLAIN: NewEndpoint = {
   maxInFlight: 100,
   headers: [],
   clientCertificate: null,
+  filter: null,
+  successStatuses: null,
+  requiredResponse: null,
   metadata: {},
   secret: 'a secret of the shop',
 };
@@ -426,8 +429,8 @@ describe('loadSubscriptions', () => {
     const loaded = await loadSubscriptions(db, [merchantId]);
     expect(loaded.get(merchantId)?.configVersion).toBe(configVersion);
     expect(loaded.get(merchantId)?.endpoints).toEqual([
-      { id: plain.id, events: ['payment.*'], payloadFormat: 'event-object' },
-      { id: own.id, events: ['*', 'refund'], payloadFormat: 'flat' },
+      { id: plain.id, events: ['payment.*'], filter: null, payloadFormat: 'event-object' },
+      { id: own.id, events: ['*', 'refund'], filter: null, payloadFormat: 'flat' },
     ]);
   });
 

@@ -1,5 +1,7 @@
-import type { Dialect } from '#domain/dialects.js';
+import type { RequiredMember } from '#domain/acknowledgement.js';
+import type { Dialect, DialectParts } from '#domain/dialects.js';
 import type { IdMaker } from '#domain/ids.js';
+import type { FilterCondition } from '#domain/payload-filter.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
 import type { ClientCertificate } from '#pipeline/sender.js';
 import { CANCEL_BATCH_MAX, cancelOpenDeliveries } from './cancel-deliveries.js';
@@ -7,9 +9,18 @@ import type { Database } from './database.js';
 import { withDeadlockRetry } from './deadlock.js';
 import type { PageRequest } from './delivery-log-page.js';
 import {
+  addSigningPair,
+  type EndpointSecret,
+  liveSecrets,
+  newSigningPair,
+  replaceSecret,
+  sealSecret,
+} from './endpoint-secrets.js';
+import {
   type CustomHeader,
   type DialectOverrides,
   dialectOf,
+  effectiveEndpoint,
   ENDPOINT_RELATIONS,
   type EndpointRecord,
   type EndpointStatus,
@@ -24,6 +35,9 @@ import type { OnChange } from './write-audit.js';
 
 /** Bounds what one event fans out to, and so what one accept has to write. */
 export const ENDPOINTS_PER_MERCHANT_MAX = 200;
+
+/** The current one, the one that it replaces, and one more for a receiver that has not kept up. */
+export const LIVE_SECRETS_MAX = 3;
 
 /** Which endpoint is meant, and whose it has to be; without `merchantId`, anybody's. */
 export interface EndpointRef {
@@ -41,6 +55,9 @@ export interface NewEndpoint {
   readonly maxInFlight: number;
   readonly headers: readonly CustomHeader[];
   readonly clientCertificate: ClientCertificate | null;
+  readonly filter: readonly FilterCondition[] | null;
+  readonly successStatuses: readonly number[] | null;
+  readonly requiredResponse: readonly RequiredMember[] | null;
   readonly metadata: Metadata;
   readonly secret: string;
 }
@@ -56,14 +73,33 @@ export interface EndpointChanges {
   readonly maxInFlight?: number | undefined;
   readonly headers?: readonly CustomHeader[] | undefined;
   readonly clientCertificate?: ClientCertificate | null | undefined;
+  readonly filter?: readonly FilterCondition[] | null | undefined;
+  readonly successStatuses?: readonly number[] | null | undefined;
+  readonly requiredResponse?: readonly RequiredMember[] | null | undefined;
   readonly metadata?: Metadata | undefined;
   readonly status?: EndpointStatus | undefined;
 }
 
 export type EndpointCreated =
-  | { readonly kind: 'created'; readonly endpoint: EndpointRecord }
+  | { readonly kind: 'created'; readonly endpoint: EndpointRecord; readonly secret: EndpointSecret }
   | { readonly kind: 'merchant_not_found' }
   | { readonly kind: 'too_many_endpoints' };
+
+export interface SecretRotation {
+  readonly secret: string;
+  /** How long the secrets before it stay live; 0: they end now. */
+  readonly overlapSeconds: number;
+}
+
+export type SecretRotated =
+  | {
+      readonly kind: 'rotated';
+      readonly endpoint: EndpointRecord;
+      readonly secrets: readonly EndpointSecret[];
+    }
+  | { readonly kind: 'endpoint_not_found' }
+  /** There would be more than {@link LIVE_SECRETS_MAX}. */
+  | { readonly kind: 'too_many_secrets' };
 
 /**
  * The endpoints of merchants. Each change is one transaction that first locks the merchant's row, so that two
@@ -99,8 +135,14 @@ export class EndpointRepository {
     if (count >= ENDPOINTS_PER_MERCHANT_MAX) return { kind: 'too_many_endpoints' };
 
     const id = this.#ids.uuid();
-    const secretId = this.#ids.uuid();
-    const sealedSecret = this.#box.seal(Buffer.from(endpoint.secret), secretId);
+    const secret: EndpointSecret = {
+      id: this.#ids.uuid(),
+      secret: endpoint.secret,
+      pair: signsWithPair(effectiveEndpoint(endpoint.overrides, dialectOf(dialect)))
+        ? newSigningPair()
+        : null,
+      expiresAt: null,
+    };
     const row = await tx.endpoint.create({
       data: {
         id,
@@ -114,16 +156,19 @@ export class EndpointRepository {
         maxInFlight: endpoint.maxInFlight,
         headersSealed: sealHeaders(this.#box, id, endpoint.headers),
         clientCertificateSealed: sealClientCertificate(this.#box, id, endpoint.clientCertificate),
+        filter: jsonOf(endpoint.filter),
+        successStatuses: jsonOf(endpoint.successStatuses),
+        requiredResponse: jsonOf(endpoint.requiredResponse),
         metadata: { ...endpoint.metadata },
         createdAt: now,
         updatedAt: now,
         gate: { create: { merchantId } },
-        secrets: { create: { id: secretId, sealed: sealedSecret, createdAt: now } },
+        secrets: { create: { id: secret.id, ...sealSecret(this.#box, secret), createdAt: now } },
       },
       include: ENDPOINT_RELATIONS,
     });
     await raiseConfigVersion(tx, merchantId);
-    return { kind: 'created', endpoint: toEndpointRecord(row, this.#box) };
+    return { kind: 'created', endpoint: toEndpointRecord(row, this.#box), secret };
   }
 
   /** Newest first; deleted ones are left out. Without `merchantId`, across merchants. */
@@ -173,7 +218,14 @@ export class EndpointRepository {
       const { now, owned } = locked;
       const row = await tx.endpoint.findUniqueOrThrow({ where: owned, include: ENDPOINT_RELATIONS });
       const current = toEndpointRecord(row, this.#box);
-      const changes = news(decide(current, await this.#liveSecrets(tx, owned, now)), current);
+      const secrets = await liveSecrets(tx, this.#box, ref.id);
+      const changes = news(
+        decide(
+          current,
+          secrets.map(({ secret }) => secret),
+        ),
+        current,
+      );
       if (Object.values(changes).every((value) => value === undefined)) return current;
 
       const changed = await tx.endpoint.update({
@@ -181,9 +233,11 @@ export class EndpointRepository {
         data: { ...this.#changeData(current, changes), version: { increment: 1 }, updatedAt: now },
         include: ENDPOINT_RELATIONS,
       });
+      const after = toEndpointRecord(changed, this.#box);
+      if (signsWithPair(effectiveEndpoint(after.overrides, after.merchantDialect)))
+        await addSigningPair(tx, this.#box, ref.id);
       if (changes.status !== undefined) await setGateStatus(tx, owned, changes.status);
       if (changesMatching(changes, current)) await raiseConfigVersion(tx, owned.merchantId);
-      const after = toEndpointRecord(changed, this.#box);
       await onChange?.(tx, current, after);
       return after;
     });
@@ -219,11 +273,38 @@ export class EndpointRepository {
     await cancelOpenDeliveries(this.#db, [id], CANCEL_BATCH_MAX, merchantId);
   }
 
-  async #liveSecrets(tx: Transaction, endpoint: OwnedEndpoint, now: Date): Promise<string[]> {
-    const rows = await tx.endpointSecret.findMany({
-      where: { endpoint, OR: [{ expiresAt: null }, { expiresAt: { gt: now } }] },
+  /** The live secrets, oldest first: the last one is current. */
+  secretsOf(endpointId: string): Promise<EndpointSecret[]> {
+    return liveSecrets(this.#db, this.#box, endpointId);
+  }
+
+  /**
+   * Gives an endpoint a new secret as `decide` says, given it as it stands under the lock and its live secrets; what
+   * `decide` throws undoes everything. Its pair, if it has one, is replaced with it.
+   */
+  async rotateSecret(
+    tx: Transaction,
+    ref: EndpointRef,
+    decide: (current: EndpointRecord, secrets: readonly EndpointSecret[]) => SecretRotation,
+  ): Promise<SecretRotated> {
+    const locked = await lockMerchantOf(tx, ref);
+    if (locked === null) return { kind: 'endpoint_not_found' };
+    const { now, owned } = locked;
+    const row = await tx.endpoint.findUniqueOrThrow({ where: owned, include: ENDPOINT_RELATIONS });
+    const before = await liveSecrets(tx, this.#box, ref.id);
+    const { secret, overlapSeconds } = decide(toEndpointRecord(row, this.#box), before);
+    const remaining = overlapSeconds === 0 ? 0 : before.length;
+    if (remaining + 1 > LIVE_SECRETS_MAX) return { kind: 'too_many_secrets' };
+    const pair = (before.at(-1)?.pair ?? null) === null ? null : newSigningPair();
+    const next = { id: this.#ids.uuid(), secret, pair };
+    await replaceSecret(tx, this.#box, ref.id, next, overlapSeconds);
+    const changed = await tx.endpoint.update({
+      where: owned,
+      data: { version: { increment: 1 }, updatedAt: now },
+      include: ENDPOINT_RELATIONS,
     });
-    return rows.map(({ sealed, id }) => Buffer.from(this.#box.open(sealed, id)).toString('utf8'));
+    const secrets = await liveSecrets(tx, this.#box, ref.id);
+    return { kind: 'rotated', endpoint: toEndpointRecord(changed, this.#box), secrets };
   }
 
   /** Settling a 410 takes the same rows from the other end, so one of the two may have to begin again. */
@@ -233,7 +314,8 @@ export class EndpointRepository {
 
   #changeData(current: EndpointRecord, changes: EndpointChanges): Prisma.EndpointUpdateInput {
     const { url, events, description, overrides, timeoutMs, headers, metadata, status } = changes;
-    const { rateLimitPerSecond, maxInFlight, clientCertificate } = changes;
+    const { rateLimitPerSecond, maxInFlight, clientCertificate, filter, successStatuses, requiredResponse } =
+      changes;
     return {
       ...(url !== undefined && { url }),
       ...(events !== undefined && { events: [...events] }),
@@ -246,6 +328,9 @@ export class EndpointRepository {
       ...(clientCertificate !== undefined && {
         clientCertificateSealed: sealClientCertificate(this.#box, current.id, clientCertificate),
       }),
+      ...(filter !== undefined && { filter: jsonOf(filter) }),
+      ...(successStatuses !== undefined && { successStatuses: jsonOf(successStatuses) }),
+      ...(requiredResponse !== undefined && { requiredResponse: jsonOf(requiredResponse) }),
       ...(metadata !== undefined && { metadata: { ...metadata } }),
       ...(status !== undefined && { status, disabledReason: status === 'disabled' ? 'manual' : null }),
     };
@@ -307,13 +392,28 @@ function news(changes: EndpointChanges, current: EndpointRecord): EndpointChange
  * Whether accept might now choose other endpoints, or another format for the same ones. One that is paused is chosen as
  * an enabled one is: its deliveries are made, and held.
  */
-function changesMatching({ events, status, overrides }: EndpointChanges, current: EndpointRecord): boolean {
+function changesMatching(
+  { events, filter, status, overrides }: EndpointChanges,
+  current: EndpointRecord,
+): boolean {
   return (
     events !== undefined ||
+    filter !== undefined ||
     (status !== undefined && (status === 'disabled') !== (current.status === 'disabled')) ||
     overrides?.dialect !== undefined ||
     overrides?.payloadFormat !== undefined
   );
+}
+
+function signsWithPair({ signatures }: Pick<DialectParts, 'signatures'>): boolean {
+  return signatures.some(({ scheme }) => scheme === 'standard-webhooks-ed25519');
+}
+
+/** A value of JSON's own types in a column that may be NULL. */
+function jsonOf(
+  value: readonly object[] | readonly number[] | null,
+): Prisma.InputJsonArray | typeof Prisma.DbNull {
+  return value ?? Prisma.DbNull;
 }
 
 function whereLive({ id, merchantId }: EndpointRef): Prisma.EndpointWhereInput {
