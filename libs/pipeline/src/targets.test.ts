@@ -14,6 +14,7 @@ const TARGET: Target = {
   liveForMs: 5_000,
   acknowledgement: { successStatuses: null, requiredResponse: null },
   headers: [],
+  clientCertificate: null,
 };
 
 function targetsOf(...answers: readonly Target[]) {

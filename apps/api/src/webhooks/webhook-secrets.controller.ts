@@ -1,16 +1,19 @@
-import { Body, Controller, Get, Header, Post } from '@nestjs/common';
+import { Body, Controller, Get, Header, Inject, Post } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type * as z from 'zod';
+import type { Database } from '#adapters/postgres/database.js';
 import { withDeadlockRetry } from '#adapters/postgres/deadlock.js';
 import type { EndpointRecord } from '#adapters/postgres/endpoints-record.js';
 import { EndpointRepository, LIVE_SECRETS_MAX } from '#adapters/postgres/endpoints.js';
 import { IdempotentPosts, type PostAnswer } from '#adapters/postgres/idempotent-posts.js';
-import { ID_PREFIXES } from '#domain/ids.js';
+import { formatId, ID_PREFIXES } from '#domain/ids.js';
+import { Audit, type AuditedCall, type AuditTrail } from '../audit/audit-trail.js';
 import { Scopes } from '../auth/decorators.js';
 import { conflict, notFound } from '../http/api-error.js';
 import { Idempotency, type IdempotentCall } from '../http/idempotency.js';
 import { Loaded, Resource } from '../http/resource.js';
 import { BODY_ERRORS, Operation } from '../openapi/operation.js';
+import { DATABASE } from '../tokens.js';
 import { nextSecret } from './webhook-rules.js';
 import { secretView, viewSecrets } from './webhook-secret.schema.js';
 import { WebhookLoader } from './webhook.loader.js';
@@ -21,6 +24,7 @@ import { secretRotate, type SecretRotate } from './webhook.schema.js';
 @Resource('id', ID_PREFIXES.endpoint, WebhookLoader)
 export class WebhookSecretsController {
   constructor(
+    @Inject(DATABASE) private readonly database: Database,
     private readonly endpoints: EndpointRepository,
     private readonly posts: IdempotentPosts,
   ) {}
@@ -34,8 +38,14 @@ export class WebhookSecretsController {
     status: 200,
     schema: secretView,
     errors: ['not_found'],
+    audit: 'secret.read',
   })
-  async read(@Loaded() endpoint: EndpointRecord): Promise<z.infer<typeof secretView>> {
+  async read(
+    @Loaded() endpoint: EndpointRecord,
+    @Audit() audit: AuditTrail,
+  ): Promise<z.infer<typeof secretView>> {
+    // First: what was shown and could not be recorded cannot be taken back.
+    await audit.record(this.database, auditedSecret(endpoint));
     return viewSecrets(endpoint, await this.endpoints.secretsOf(endpoint.id));
   }
 
@@ -52,12 +62,15 @@ export class WebhookSecretsController {
     status: 200,
     schema: secretView,
     errors: [...BODY_ERRORS, 'not_found', 'conflict', 'idempotency_conflict'],
+    audit: 'secret.rotated',
   })
   rotate(
-    @Loaded() { id, merchantId }: EndpointRecord,
+    @Loaded() endpoint: EndpointRecord,
     @Body({ schema: secretRotate }) body: SecretRotate,
     @Idempotency() call: IdempotentCall,
+    @Audit() audit: AuditTrail,
   ): Promise<PostAnswer> {
+    const { id, merchantId } = endpoint;
     return withDeadlockRetry(() =>
       this.posts.run(merchantId, call.key, call.contentHash, async (transaction) => {
         const rotated = await this.endpoints.rotateSecret(transaction, { id, merchantId }, (current, live) =>
@@ -65,6 +78,7 @@ export class WebhookSecretsController {
         );
         switch (rotated.kind) {
           case 'rotated':
+            await audit.record(transaction, auditedSecret(endpoint));
             return { status: 200, body: viewSecrets(rotated.endpoint, rotated.secrets) };
           case 'endpoint_not_found':
             throw notFound();
@@ -76,4 +90,9 @@ export class WebhookSecretsController {
       }),
     );
   }
+}
+
+/** Whose secret it was is all that may be told of it. */
+function auditedSecret({ id, merchantId }: EndpointRecord): AuditedCall {
+  return { merchantId, target: formatId(ID_PREFIXES.endpoint, id) };
 }
