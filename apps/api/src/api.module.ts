@@ -16,6 +16,8 @@ import { type ReachFailpoint, UNARMED } from '#pipeline/failpoints.js';
 import { hintBudgets } from '#pipeline/hint-budget.js';
 import type { HintQueue } from '#pipeline/hint-queue.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
+import type { Sender } from '#pipeline/sender.js';
+import type { Brand } from '#pipeline/sign.js';
 import { AuthenticationGuard } from './auth/authentication.guard.js';
 import { ConfirmKeyInterceptor } from './auth/confirm-key.interceptor.js';
 import { PrincipalCache } from './auth/principal-cache.js';
@@ -31,6 +33,7 @@ import { DocsController, OpenApiDocument } from './openapi/docs.controller.js';
 import { Cursors } from './paging/cursors.js';
 import { RESOURCE_MODULES } from './resources.js';
 import {
+  BRAND,
   DATABASE,
   DATABASE_CLOCK,
   EGRESS_POLICY,
@@ -42,6 +45,7 @@ import {
   REACH_FAILPOINT,
   READINESS_CHECKS,
   SECRET_BOX,
+  SENDER,
 } from './tokens.js';
 
 /** Everything that the HTTP edge needs from outside. It closes none of it. */
@@ -50,6 +54,8 @@ export interface ApiOptions {
   readonly secretBox: SecretBox;
   readonly egressPolicy: EgressPolicy;
   readonly hintQueue: HintQueue;
+  /** For test calls. */
+  readonly sender: Sender;
   readonly databaseClock: DatabaseClock;
   readonly idMaker: IdMaker;
   /** What page cursors are sealed with: the first encryption key. */
@@ -70,6 +76,13 @@ export class ApiModule {
   /** Its providers are global: a resource folder's module imports nothing. */
   static register(options: ApiOptions): DynamicModule {
     const shared: Provider[] = [
+      {
+        provide: BRAND,
+        useValue: {
+          headerPrefix: options.headerPrefix,
+          userAgent: `Posthorn/${options.version}`,
+        } satisfies Brand,
+      },
       { provide: DATABASE, useValue: options.database },
       { provide: DATABASE_CLOCK, useValue: options.databaseClock },
       { provide: EGRESS_POLICY, useValue: options.egressPolicy },
@@ -81,6 +94,7 @@ export class ApiModule {
       { provide: REACH_FAILPOINT, useValue: options.reachFailpoint ?? UNARMED },
       { provide: READINESS_CHECKS, useValue: options.readinessChecks },
       { provide: SECRET_BOX, useValue: options.secretBox },
+      { provide: SENDER, useValue: options.sender },
       {
         provide: Dispatcher,
         useValue: new Dispatcher(

@@ -1,3 +1,4 @@
+import { UndiciSender } from '#adapters/http-sender/undici-sender.js';
 import { readEnvironment, redacted } from '#config/environment.js';
 import { layFoundation } from '#foundation/foundation.js';
 import { tellStartupError } from '#foundation/tell-startup-error.js';
@@ -15,9 +16,11 @@ async function main(): Promise<void> {
   const logger = createLogger({ level: configuration.logLevel, name: 'api' });
   const foundation = await layFoundation(configuration, logger);
   logger.info({ configuration: redacted(configuration), version: foundation.version }, 'starting');
+  const sender = new UndiciSender({ egress: foundation.egressPolicy });
   await installPlatformKey(foundation.database, configuration.platformKey, foundation.ids);
   const app = await createApi({
     ...foundation,
+    sender,
     databaseClock: foundation.clock,
     idMaker: foundation.ids,
     cursorSecret: configuration.encryptionKeys[0].key,
@@ -35,6 +38,8 @@ async function main(): Promise<void> {
     stop: async (signal) => {
       logger.info({ signal }, 'stopping');
       await app.close();
+      // What still waits for a receiver has been answered.
+      await sender.close(0);
       await foundation.close();
     },
   });

@@ -1,6 +1,7 @@
 import type { Type } from '@nestjs/common';
 import { ApiKeysModule } from './api-keys/api-keys.module.js';
 import { DeliveriesModule } from './deliveries/deliveries.module.js';
+import { EventTypesModule } from './event-types/event-types.module.js';
 import { EventsModule } from './events/events.module.js';
 import { MerchantsModule } from './merchants/merchants.module.js';
 import { WebhooksModule } from './webhooks/webhooks.module.js';
@@ -10,6 +11,7 @@ export const RESOURCE_MODULES: readonly Type[] = [
   MerchantsModule,
   ApiKeysModule,
   WebhooksModule,
+  EventTypesModule,
   EventsModule,
   DeliveriesModule,
 ];

@@ -122,6 +122,7 @@ async function startApp(
   const checks = [foundation.databaseCheck, queue.check];
   const api: ApiOptions = {
     ...foundation,
+    sender,
     databaseClock: foundation.clock,
     idMaker: foundation.ids,
     cursorSecret: service.encryptionKeys[0].key,

@@ -6,6 +6,7 @@ import type { Database } from '#adapters/postgres/database.js';
 import { ensurePartitions } from '#adapters/postgres/partitions.js';
 import { findAlarming } from '#adapters/postgres/find-alarming.js';
 import { forgetExpiredKeys } from '#adapters/postgres/forget-expired-keys.js';
+import { maskEvents, REDACTION_BATCH_MAX } from '#adapters/postgres/mask-events.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
 import { reconcile } from '#pipeline/reconcile.js';
 import type { DeliveryEngine } from './engine.js';
@@ -48,6 +49,10 @@ export class Sweeps implements OnApplicationBootstrap {
       }),
       this.repeater('closed endpoints', SWEEP_MS, async () => {
         await cancelForClosedEndpoints(database, CANCEL_BATCH_MAX);
+      }),
+      this.repeater('data to be redacted', SWEEP_MS, async () => {
+        const { looked } = await maskEvents(database, REDACTION_BATCH_MAX);
+        return { pauseMs: looked === REDACTION_BATCH_MAX ? BUSY_SWEEP_MS : SWEEP_MS };
       }),
       this.repeater('partitions', HOUR_MS, async () => {
         const made = await ensurePartitions(database, clock.nowMs());

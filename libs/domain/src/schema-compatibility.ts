@@ -61,7 +61,8 @@ class Comparison {
 
   /** The same number for values that are the same JSON, whatever the order of members. */
   private numberOf(value: unknown): number {
-    if (typeof value !== 'object' || value === null) return this.intern(JSON.stringify(value) ?? 'absent');
+    if (value === undefined) return this.intern('absent');
+    if (typeof value !== 'object' || value === null) return this.intern(JSON.stringify(value));
     const known = this.numbered.get(value);
     if (known !== undefined) return known;
     const text = Array.isArray(value)

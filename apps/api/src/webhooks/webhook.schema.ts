@@ -90,7 +90,7 @@ const signature = z
   .meta({ id: 'Signature' });
 const signatures = z.array(signature).max(SIGNATURES_MAX);
 
-const retrySchedule = z.array(z.int().min(0).max(WAIT_SECONDS_MAX)).max(WAITS_MAX).meta({
+export const retrySchedule = z.array(z.int().min(0).max(WAIT_SECONDS_MAX)).max(WAITS_MAX).meta({
   description: 'Waits between attempts, in seconds; one more attempt than waits. Jitter of 10% either way.',
 });
 

@@ -4,11 +4,13 @@ import { EndpointRepository } from '#adapters/postgres/endpoints.js';
 import type { IdMaker } from '#domain/ids.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
 import { DATABASE, ID_MAKER, SECRET_BOX } from '../tokens.js';
+import { WebhookTester } from './webhook-tester.js';
+import { WebhookTestsController } from './webhook-tests.controller.js';
 import { WebhookLoader } from './webhook.loader.js';
 import { WebhooksController } from './webhooks.controller.js';
 
 @Module({
-  controllers: [WebhooksController],
+  controllers: [WebhooksController, WebhookTestsController],
   providers: [
     {
       provide: EndpointRepository,
@@ -17,6 +19,7 @@ import { WebhooksController } from './webhooks.controller.js';
         new EndpointRepository(database, secretBox, ids),
     },
     WebhookLoader,
+    WebhookTester,
   ],
   exports: [EndpointRepository, WebhookLoader],
 })

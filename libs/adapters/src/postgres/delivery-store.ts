@@ -75,6 +75,7 @@ export class PostgresDeliveryStore implements DeliveryStore, DispatchStore {
         timeoutMs: row.timeoutMs,
         signatures: row.signatures,
         retryScheduleSeconds: row.retryScheduleSeconds,
+        hasOwnSchedule: row.hasOwnSchedule,
         secrets: row.secrets.map((secret) => this.text(secret.sealed, secret.id)),
         headers: openHeaders(this.secretBox, id, row.headersSealed),
       });

@@ -12,6 +12,8 @@ export interface EndpointTarget extends DialectParts {
   readonly dialect: Dialect;
   readonly url: string;
   readonly timeoutMs: number;
+  /** The schedule is the endpoint's own and not its dialect's. */
+  readonly hasOwnSchedule: boolean;
   readonly headersSealed: Uint8Array | null;
   /** Those that are live by the database's clock, oldest first. */
   readonly secrets: readonly SealedSecret[];
@@ -60,8 +62,20 @@ export async function loadTargets(
     let target = targets.get(row.id);
     if (target === undefined) {
       const { id, merchantId, version, url, timeoutMs, headersSealed } = row;
-      const effective = effectiveEndpoint(overridesOf(row), dialectOf(row.merchantDialect));
-      target = { id, merchantId, version, url, timeoutMs, headersSealed, ...effective, secrets: [] };
+      const overrides = overridesOf(row);
+      const hasOwnSchedule = overrides.retryScheduleSeconds !== null;
+      const effective = effectiveEndpoint(overrides, dialectOf(row.merchantDialect));
+      target = {
+        id,
+        merchantId,
+        version,
+        url,
+        timeoutMs,
+        hasOwnSchedule,
+        headersSealed,
+        ...effective,
+        secrets: [],
+      };
       targets.set(id, target);
     }
     if (row.secretId !== null && row.secretSealed !== null) {
