@@ -216,6 +216,17 @@ describe('what is stored', () => {
     expect(await rig.database.eventRedaction.count()).toBe(0);
   });
 
+  test('of events that are gone or erased leaves no row behind', async () => {
+    const erased = await send();
+    await becomes('succeeded', erased);
+    await rig.database.$executeRaw`UPDATE events SET data = NULL WHERE id = ${erased.eventId}::uuid`;
+    await rig.database.$executeRaw`
+      INSERT INTO event_redactions (event_id, pointers, due_at)
+      VALUES ('01900000-0000-7000-8000-000000000000', '{/a}', now())`;
+    expect(await sweep()).toBe(0);
+    expect(await rig.database.eventRedaction.count()).toBe(0);
+  });
+
   test('a batch is looked at within its limit, and what is not done is looked at later', async () => {
     await rig.database.endpointGate.update({ where: { endpointId }, data: { status: 'paused' } });
     const sent = [await send(), await send(), await send()];
