@@ -10,6 +10,8 @@ const TABLES = [
   'endpoint_gates',
   'endpoint_sequences',
   'event_types',
+  'event_type_catalogue',
+  'event_redactions',
   'idempotency_keys',
   'recoveries',
   'events',

@@ -4,14 +4,14 @@ import { jsonPointerTo, jsonPointerTokens } from './json-pointer.js';
 export type JsonSchema = boolean | SchemaObject;
 export type SchemaObject = Readonly<Record<string, unknown>>;
 
-export const JSON_SCHEMA_DIALECT = 'https://json-schema.org/draft/2020-12/schema';
+const JSON_SCHEMA_DIALECT = 'https://json-schema.org/draft/2020-12/schema';
 
 /** Far above what describes any payload; compiling takes time in proportion, and everybody waits for it. */
-export const SUBSCHEMAS_MAX = 500;
+const SUBSCHEMAS_MAX = 500;
 /** Subschemas with each `$ref` counted as a copy of what it names: bounds what one look at a value can cost. */
-export const EXPANDED_SUBSCHEMAS_MAX = 10_000;
+const EXPANDED_SUBSCHEMAS_MAX = 2_000;
 /** Uniqueness of objects compares every pair. */
-export const UNIQUE_ITEMS_MAX = 1_000;
+const UNIQUE_ITEMS_MAX = 1_000;
 
 /** Something that is wrong with a schema, and a JSON Pointer to where. */
 export interface SchemaProblem {

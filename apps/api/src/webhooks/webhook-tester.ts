@@ -19,7 +19,7 @@ import { utf8 } from '../http/json-text.js';
 import { BRAND, DATABASE, DATABASE_CLOCK, ID_MAKER, SECRET_BOX, SENDER } from '../tokens.js';
 
 /** Tests that one process sends at once: each may hold a socket and a caller for 30 s. */
-export const TESTS_AT_ONCE_MAX = 32;
+const TESTS_AT_ONCE_MAX = 32;
 /** Of one merchant, so that one whose receivers hang leaves room for the others. */
 export const TESTS_OF_MERCHANT_MAX = 4;
 const RETRY_AFTER_SECONDS = 1;

@@ -220,7 +220,10 @@ export const webhookView = z
     dialect,
     payload_format: payloadFormat,
     signatures: z.array(z.object({ scheme: z.enum(SIGNATURE_SCHEMES), header: z.string().optional() })),
-    retry_schedule_seconds: z.array(z.number()).meta({ examples: [[...DEFAULT_RETRY_SCHEDULE_SECONDS]] }),
+    retry_schedule_seconds: z.array(z.number()).meta({
+      description: "The webhook's own, else its dialect's, which gives way to those of an event's type.",
+      examples: [[...DEFAULT_RETRY_SCHEDULE_SECONDS]],
+    }),
     timeout_ms: z.int(),
     rate_limit_per_second: rateLimitPerSecond,
     max_in_flight: maxInFlight,

@@ -67,13 +67,13 @@ export function putEventType(
 /** From now on its events are refused, on every process. Repeatable. @returns false when there is no such type */
 export function archiveEventType(db: Database, name: string): Promise<boolean> {
   return db.$transaction(async (tx) => {
+    const current = await findEventType(tx, name);
+    if (current === null || current.archivedAt !== null) return current !== null;
     const version = await raiseVersion(tx);
-    const archived = await tx.$executeRaw`
-      UPDATE event_types
-      SET version = ${version}, archived_at = coalesce(archived_at, now()),
-          updated_at = CASE WHEN archived_at IS NULL THEN now() ELSE updated_at END
-      WHERE name = ${name}`;
-    return archived > 0;
+    await tx.$executeRaw`
+      UPDATE event_types SET version = ${version}, archived_at = now(), updated_at = now()
+      WHERE name = ${name} AND archived_at IS NULL`;
+    return true;
   });
 }
 

@@ -11,7 +11,7 @@ export const FIRST_REDACTION_LOOK_MS = 2_000;
 const NEXT_LOOK_SECONDS_MIN = 2;
 const NEXT_LOOK_SECONDS_MAX = 6 * 3_600;
 /** How long a delivery that failed can still be retried with the data that it had. */
-export const FAILED_KEEP_DAYS = 7;
+const FAILED_KEEP_DAYS = 7;
 /** Events of one batch that are read into memory; the largest one still fits. */
 const BATCH_BYTES_MAX = 8 * 1024 * 1024;
 
