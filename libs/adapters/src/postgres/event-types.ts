@@ -68,7 +68,8 @@ export function putEventType(
 export function archiveEventType(db: Database, name: string): Promise<boolean> {
   return db.$transaction(async (tx) => {
     const current = await findEventType(tx, name);
-    if (current === null || current.archivedAt !== null) return current !== null;
+    if (current === null) return false;
+    if (current.archivedAt !== null) return true;
     const version = await raiseVersion(tx);
     await tx.$executeRaw`
       UPDATE event_types SET version = ${version}, archived_at = now(), updated_at = now()
