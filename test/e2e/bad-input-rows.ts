@@ -37,6 +37,8 @@ const CALLS = {
   'POST /v1/webhooks': WEBHOOK,
   'PATCH /v1/webhooks/{webhook}': {},
   'POST /v1/webhooks/{webhook}/secret/rotate': {},
+  'POST /v1/webhooks/{webhook}/test': {},
+  'PUT /v1/event-types/a.type': {},
   'POST /v1/events': EVENT,
   'POST /v1/events/batch': { events: [EVENT] },
   'POST /v1/deliveries/{delivery}/retry': {},
@@ -51,6 +53,7 @@ const PK = 'POST /v1/api-keys';
 const W = 'POST /v1/webhooks';
 const WP = 'PATCH /v1/webhooks/{webhook}';
 const ROTATE = 'POST /v1/webhooks/{webhook}/secret/rotate';
+const TEST = 'POST /v1/webhooks/{webhook}/test';
 const E = 'POST /v1/events';
 const B = 'POST /v1/events/batch';
 const CANCEL = 'POST /v1/deliveries/{delivery}/cancel';
@@ -520,6 +523,7 @@ const LISTS = [
   'GET /v1/merchants',
   'GET /v1/api-keys',
   'GET /v1/merchants/{merchant}/api-keys',
+  'GET /v1/event-types',
   'GET /v1/webhooks',
   'GET /v1/deliveries',
   'GET /deliveries',
@@ -603,6 +607,11 @@ const things: readonly Row[] = [
   'GET /v1/merchants/{merchant}x',
   'GET /v1/merchants/{merchantUuid}',
   'DELETE /v1/merchants/{webhook}',
+  'GET /v1/event-types/a.type',
+  'GET /v1/event-types/a..type',
+  'DELETE /v1/event-types/a.type',
+  'DELETE /v1/event-types/a%20type',
+  'POST /v1/webhooks/{delivery}/test',
   'POST /v1/merchants/{webhook}/api-keys',
   'GET /v1/merchants/mrc_zzzzzzzzzzzzzzzzzzzzzzzzzz',
   'GET /v1/webhooks/{WEBHOOK}',
@@ -645,6 +654,7 @@ const foreignThings: readonly Row[] = [
   'GET /v1/deliveries/{otherDelivery}',
   'POST /v1/deliveries/{otherDelivery}/retry',
   'POST /v1/deliveries/{otherDelivery}/cancel',
+  'POST /v1/webhooks/{otherWebhook}/test',
   'GET /v1/deliveries?webhook_id={otherWebhook}',
   'GET /v1/deliveries?merchant_id={otherMerchant}',
   'GET /v1/webhooks?merchant_id={otherMerchant}',
@@ -674,6 +684,8 @@ const ADMIN_CALLS = [
   'DELETE /v1/api-keys/{keyOfMerchant}',
   'GET /v1/merchants/{merchant}/api-keys',
   'DELETE /v1/merchants/{merchant}/api-keys/{keyOfMerchant}',
+  'PUT /v1/event-types/a.type',
+  'DELETE /v1/event-types/a.type',
 ];
 const keys: readonly Row[] = [
   ...ADMIN_CALLS.flatMap((call) => [
@@ -689,6 +701,7 @@ const keys: readonly Row[] = [
   row('DELETE /v1/webhooks/{webhook}', 'a key that may only read', 'forbidden', { by: 'reader' }),
   row('GET /v1/deliveries', 'a key that may only read webhooks', 'forbidden', { by: 'reader' }),
   row(CANCEL, 'a key that may only read', 'forbidden', { by: 'reader' }),
+  row(TEST, 'a key that may only read', 'forbidden', { by: 'reader' }),
   ...(['nobody', 'revoked', 'expired', 'erased'] as const).flatMap((by) =>
     [
       W,

@@ -11,6 +11,8 @@ const TABLES = [
   'endpoint_gates',
   'endpoint_sequences',
   'event_types',
+  'event_type_catalogue',
+  'event_redactions',
   'idempotency_keys',
   'recoveries',
   'events',

@@ -3,6 +3,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { DestinationStream } from 'pino';
 import { createAddressPolicy } from '#adapters/http-sender/address-policy.js';
 import { EgressPolicy } from '#adapters/http-sender/egress-policy.js';
+import { UndiciSender } from '#adapters/http-sender/undici-sender.js';
 import { connectDatabase, type Database } from '#adapters/postgres/database.js';
 import { learnClock } from '#adapters/postgres/learn-clock.js';
 import { migrationNames, ownMigrationsDir } from '#adapters/postgres/migrate.js';
@@ -71,17 +72,20 @@ export async function startApi(options: ApiUnderTestOptions): Promise<ApiUnderTe
   const idMaker = new IdMaker(() => databaseClock.nowMs(), randomBytes);
   await installPlatformKey(database, platformKey, idMaker);
   const migrations = await migrationNames(ownMigrationsDir());
+  const egressPolicy = new EgressPolicy({
+    addresses: createAddressPolicy({ allowCidrs: ['127.0.0.0/8'] }),
+    ports: [{ first: 1, last: 65_535 }],
+    allowHttp: true,
+  });
+  const sender = new UndiciSender({ egress: egressPolicy });
   const app = await createApi({
     database,
     databaseClock,
     idMaker,
     secretBox: new AesGcmSecretBox([ENCRYPTION_KEY]),
     cursorSecret: ENCRYPTION_KEY.key,
-    egressPolicy: new EgressPolicy({
-      addresses: createAddressPolicy({ allowCidrs: ['127.0.0.0/8'] }),
-      ports: [{ first: 1, last: 65_535 }],
-      allowHttp: true,
-    }),
+    egressPolicy,
+    sender,
     hintQueue: { add: () => Promise.resolve(), waiting: () => Promise.resolve(0) },
     headerPrefix: 'X-Posthorn',
     requestBuckets: new PostgresRequestBuckets(database, API_RATE_PER_SECOND),
@@ -98,7 +102,7 @@ export async function startApi(options: ApiUnderTestOptions): Promise<ApiUnderTe
     version: '0.0.0-test',
     ...options.overrides,
   });
-  return new RunningApi(app, database, platformKey);
+  return new RunningApi(app, database, platformKey, sender);
 }
 
 class RunningApi implements ApiUnderTest {
@@ -106,6 +110,7 @@ class RunningApi implements ApiUnderTest {
     readonly app: NestFastifyApplication,
     readonly database: Database,
     readonly platformKey: string,
+    private readonly sender: UndiciSender,
   ) {}
 
   async call<Body = ErrorBody>(target: string, call: ApiCall = {}): Promise<ApiAnswer<Body>> {
@@ -140,6 +145,7 @@ class RunningApi implements ApiUnderTest {
 
   async close(): Promise<void> {
     await this.app.close();
+    await this.sender.close(0);
     await this.database.$disconnect();
   }
 }

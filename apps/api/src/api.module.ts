@@ -19,6 +19,8 @@ import type { HintQueue } from '#pipeline/hint-queue.js';
 import type { RequestBuckets } from '#pipeline/request-buckets.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
 import { AuditInterceptor } from './audit/audit-trail.js';
+import type { Sender } from '#pipeline/sender.js';
+import type { Brand } from '#pipeline/sign.js';
 import { AuthenticationGuard } from './auth/authentication.guard.js';
 import { ConfirmKeyInterceptor } from './auth/confirm-key.interceptor.js';
 import { FailedAuthentication } from './auth/failed-authentication.js';
@@ -39,6 +41,7 @@ import { DocsController, OpenApiDocument } from './openapi/docs.controller.js';
 import { Cursors } from './paging/cursors.js';
 import { RESOURCE_MODULES } from './resources.js';
 import {
+  BRAND,
   DATABASE,
   DATABASE_CLOCK,
   EGRESS_POLICY,
@@ -51,6 +54,7 @@ import {
   READINESS_CHECKS,
   RETENTION_DAYS,
   SECRET_BOX,
+  SENDER,
 } from './tokens.js';
 
 /** Everything that the HTTP edge needs from outside. It closes none of it. */
@@ -59,6 +63,8 @@ export interface ApiOptions {
   readonly secretBox: SecretBox;
   readonly egressPolicy: EgressPolicy;
   readonly hintQueue: HintQueue;
+  /** For test calls. */
+  readonly sender: Sender;
   readonly databaseClock: DatabaseClock;
   readonly idMaker: IdMaker;
   readonly requestBuckets: RequestBuckets;
@@ -88,6 +94,13 @@ export class ApiModule {
   /** Its providers are global: a resource folder's module imports nothing. */
   static register(options: ApiOptions): DynamicModule {
     const shared: Provider[] = [
+      {
+        provide: BRAND,
+        useValue: {
+          headerPrefix: options.headerPrefix,
+          userAgent: `Posthorn/${options.version}`,
+        } satisfies Brand,
+      },
       { provide: DATABASE, useValue: options.database },
       { provide: DATABASE_CLOCK, useValue: options.databaseClock },
       { provide: EGRESS_POLICY, useValue: options.egressPolicy },
@@ -100,6 +113,7 @@ export class ApiModule {
       { provide: READINESS_CHECKS, useValue: options.readinessChecks },
       { provide: RETENTION_DAYS, useValue: options.retentionDays },
       { provide: SECRET_BOX, useValue: options.secretBox },
+      { provide: SENDER, useValue: options.sender },
       {
         provide: Dispatcher,
         useValue: new Dispatcher(

@@ -1,3 +1,4 @@
+import { UndiciSender } from '#adapters/http-sender/undici-sender.js';
 import { readEnvironment, redacted } from '#config/environment.js';
 import { layFoundation } from '#foundation/foundation.js';
 import { tellStartupError } from '#foundation/tell-startup-error.js';
@@ -16,6 +17,7 @@ async function main(): Promise<void> {
   const logger = createLogger({ level: configuration.logLevel, name: 'api' });
   const foundation = await layFoundation(configuration, logger);
   logger.info({ configuration: redacted(configuration), version: foundation.version }, 'starting');
+  const sender = new UndiciSender({ egress: foundation.egressPolicy });
   await installPlatformKey(foundation.database, configuration.platformKey, foundation.ids);
   const requests = await openRequestBuckets(configuration, foundation.database);
   const app = await createApi({
@@ -23,6 +25,7 @@ async function main(): Promise<void> {
     requestBuckets: requests.requestBuckets,
     apiRatePerSecond: configuration.apiRatePerSecond,
     trustedProxies: configuration.trustedProxies,
+    sender,
     databaseClock: foundation.clock,
     idMaker: foundation.ids,
     cursorSecret: configuration.encryptionKeys[0].key,
@@ -41,6 +44,8 @@ async function main(): Promise<void> {
       logger.info({ signal }, 'stopping');
       await app.close();
       requests.close();
+      // What still waits for a receiver has been answered.
+      await sender.close(0);
       await foundation.close();
     },
   });

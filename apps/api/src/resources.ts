@@ -2,6 +2,7 @@ import type { Type } from '@nestjs/common';
 import { ApiKeysModule } from './api-keys/api-keys.module.js';
 import { AuditModule } from './audit/audit.module.js';
 import { DeliveriesModule } from './deliveries/deliveries.module.js';
+import { EventTypesModule } from './event-types/event-types.module.js';
 import { EventsModule } from './events/events.module.js';
 import { MerchantsModule } from './merchants/merchants.module.js';
 import { StatsModule } from './stats/stats.module.js';
@@ -14,6 +15,7 @@ export const RESOURCE_MODULES: readonly Type[] = [
   ApiKeysModule,
   WebhooksModule,
   PublicKeysModule,
+  EventTypesModule,
   EventsModule,
   DeliveriesModule,
   AuditModule,

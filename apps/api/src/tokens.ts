@@ -16,6 +16,10 @@ export const DATABASE_CLOCK = Symbol('DATABASE_CLOCK');
 export const RETENTION_DAYS = Symbol('RETENTION_DAYS');
 /** `string`: the brand of the headers that receivers get, such as `X-Posthorn` */
 export const HEADER_PREFIX = Symbol('HEADER_PREFIX');
+/** `Brand` of #pipeline/sign.js */
+export const BRAND = Symbol('BRAND');
+/** `Sender` of #pipeline/sender.js: the one way out */
+export const SENDER = Symbol('SENDER');
 /** `pino.Logger` */
 export const LOGGER = Symbol('LOGGER');
 /** `Registry` of prom-client */

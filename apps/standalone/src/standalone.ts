@@ -128,6 +128,7 @@ async function startApp(
     requestBuckets: requests.requestBuckets,
     apiRatePerSecond: service.apiRatePerSecond,
     trustedProxies: service.trustedProxies,
+    sender,
     databaseClock: foundation.clock,
     idMaker: foundation.ids,
     cursorSecret: service.encryptionKeys[0].key,

@@ -9,6 +9,7 @@ import { forgetExpiredSecrets } from '#adapters/postgres/endpoint-secrets.js';
 import { findAlarming } from '#adapters/postgres/find-alarming.js';
 import { forgetExpiredKeys } from '#adapters/postgres/forget-expired-keys.js';
 import { forgetFullBuckets } from '#adapters/postgres/request-buckets.js';
+import { maskEvents, REDACTION_BATCH_MAX } from '#adapters/postgres/mask-events.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
 import { reconcile } from '#pipeline/reconcile.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
@@ -59,6 +60,10 @@ export class Sweeps implements OnApplicationBootstrap {
       }),
       this.repeater('closed endpoints', SWEEP_MS, async () => {
         await cancelForClosedEndpoints(database, CANCEL_BATCH_MAX);
+      }),
+      this.repeater('data to be redacted', SWEEP_MS, async () => {
+        const { looked } = await maskEvents(database, REDACTION_BATCH_MAX);
+        return { pauseMs: looked === REDACTION_BATCH_MAX ? BUSY_SWEEP_MS : SWEEP_MS };
       }),
       this.repeater('partitions', HOUR_MS, async () => {
         const made = await ensurePartitions(database, clock.nowMs());

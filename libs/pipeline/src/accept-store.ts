@@ -4,8 +4,8 @@ import type { PayloadFormat } from '#domain/payload-format.js';
 /** What accept needs of the database. Each call is one statement and so one transaction. */
 export interface AcceptStore {
   /**
-   * Writes a batch whole or not at all. `stale` when a merchant's configuration or a key is not, inside this very
-   * transaction, what the batch was made with; `key_taken` when an idempotency key of the batch exists already.
+   * Writes a batch whole or not at all. `stale` when a merchant's configuration, a key or the catalogue of event types is
+   * not, inside this very transaction, what the batch was made with; `key_taken` when an idempotency key of the batch exists already.
    */
   write(batch: AcceptBatch): Promise<AcceptWritten>;
   /** The live rows of these idempotency keys. Expired ones are removed on the way. */
@@ -31,6 +31,8 @@ export interface SubscribedEndpoint {
 
 export interface AcceptBatch {
   readonly merchants: readonly { readonly id: string; readonly configVersion: bigint }[];
+  /** Of the catalogue of event types that the events were judged by. */
+  readonly catalogueVersion: bigint;
   /** The API keys that the batch's requests came with. */
   readonly apiKeyIds: readonly string[];
   readonly idempotencyKeys: readonly NewIdempotencyKey[];
@@ -67,6 +69,8 @@ export interface NewEvent {
   readonly producerId: string | null;
   readonly deliverAtMs: number | null;
   readonly deliveryCount: number;
+  /** JSON Pointers to what of its stored data is to be masked later; none for most types. */
+  readonly redact: readonly string[];
 }
 
 export interface NewDelivery {
@@ -83,7 +87,12 @@ export interface NewDelivery {
 
 export type AcceptWritten =
   | { readonly kind: 'written' }
-  | { readonly kind: 'stale'; readonly merchantIds: readonly string[]; readonly apiKeyIds: readonly string[] }
+  | {
+      readonly kind: 'stale';
+      readonly merchantIds: readonly string[];
+      readonly apiKeyIds: readonly string[];
+      readonly isCatalogueStale: boolean;
+    }
   | { readonly kind: 'key_taken' };
 
 /** What an answer to a repeated request is made from. */

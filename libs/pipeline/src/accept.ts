@@ -14,6 +14,7 @@ import type {
   StoredIdempotencyKey,
 } from './accept-store.js';
 import type { Dispatcher } from './dispatch.js';
+import type { EventTypes, JudgedTypes } from './event-types.js';
 import { type ReachFailpoint, UNARMED } from './failpoints.js';
 import { MicroBatch } from './micro-batch.js';
 import type { CachedMerchant, Subscriptions } from './subscriptions.js';
@@ -56,8 +57,21 @@ export type AcceptOutcome =
   | { readonly kind: 'unknown_merchant'; readonly index: number }
   /** The id or key was used before for other content. `index` null: it is the Idempotency-Key. */
   | { readonly kind: 'conflict'; readonly index: number | null }
+  /** The catalogue of event types does not let these events through. */
+  | { readonly kind: 'type_refused'; readonly problems: readonly EventTypeProblem[] }
   /** The API key was revoked or has expired since it was looked up. */
   | { readonly kind: 'key_refused' };
+
+/** `index` is the event's position in its request. */
+export type EventTypeProblem =
+  | { readonly kind: 'archived'; readonly index: number }
+  | {
+      readonly kind: 'schema_mismatch';
+      readonly index: number;
+      /** JSON Pointer into the event's data. */
+      readonly pointer: string;
+      readonly message: string;
+    };
 
 /**
  * The first step in the life of an event: match, write, and only then answer. Requests that come while a commit is
@@ -69,6 +83,7 @@ export class Acceptor {
   constructor(
     private readonly store: AcceptStore,
     private readonly subscriptions: Subscriptions,
+    private readonly eventTypes: EventTypes,
     private readonly ids: IdMaker,
     private readonly nowMs: () => number,
     private readonly dispatcher: Pick<Dispatcher, 'willHint' | 'committed'>,
@@ -114,10 +129,18 @@ export class Acceptor {
     pending: ReadonlySet<PendingRequest>,
   ): Promise<void> {
     const merchants = await this.subscriptions.of(merchantIdsOf(requests));
-    const ready = requests.filter((request) => request.refuseUnknownMerchant(merchants));
+    const types = await this.eventTypes.of(typesOf(requests));
+    const known = requests.filter((request) => request.refuseUnknownMerchant(merchants));
+    const ready = known.filter((request) => request.typeProblems(types).length === 0);
+    if (ready.length < known.length) {
+      await this.refuseTypes(
+        known.filter((request) => !ready.includes(request)),
+        types,
+      );
+    }
     if (ready.length === 0) return;
 
-    const plan = planBatch(ready, merchants, this.ids, this.nowMs, this.dispatcher);
+    const plan = planBatch(ready, merchants, types, this.ids, this.nowMs, this.dispatcher);
     const written = await this.store.write(plan.batch);
     switch (written.kind) {
       case 'written':
@@ -128,12 +151,24 @@ export class Acceptor {
         return;
       case 'stale':
         for (const merchantId of written.merchantIds) this.subscriptions.forget(merchantId);
+        if (written.isCatalogueStale) this.eventTypes.forget(types.version);
         for (const request of ready) request.refuseKeys(written.apiKeyIds);
         return;
       case 'key_taken':
         await this.replay([...pending]);
         return;
     }
+  }
+
+  /**
+   * Refuses what the catalogue does not let through, unless the catalogue has changed in the meantime. What was accepted
+   * before is answered as it was then, whatever the catalogue says now.
+   */
+  private async refuseTypes(requests: readonly PendingRequest[], types: JudgedTypes): Promise<void> {
+    if (!(await this.eventTypes.isCurrent(types))) return;
+    const repeatable = requests.filter((request) => request.keys().length > 0);
+    if (repeatable.length > 0) await this.replay(repeatable);
+    for (const request of requests) request.refuseTypes(types);
   }
 
   /** Answers what was accepted before from what is stored, and refuses other content under the same key. */
@@ -155,6 +190,7 @@ class PendingRequest {
   readonly replayed: (StoredEvent | undefined)[] = [];
   private hashes: readonly Uint8Array[] | null = null;
   private requestHash: Uint8Array | null = null;
+  private judged: { readonly version: bigint; readonly problems: readonly EventTypeProblem[] } | null = null;
 
   constructor(request: AcceptRequest) {
     this.request = request;
@@ -195,6 +231,20 @@ class PendingRequest {
     const index = this.request.events.findIndex((event) => !merchants.has(event.merchantId));
     if (index >= 0) this.outcome = { kind: 'unknown_merchant', index };
     return index < 0;
+  }
+
+  /** What the catalogue has against the events that were not accepted before. */
+  typeProblems(types: JudgedTypes): readonly EventTypeProblem[] {
+    if (this.judged?.version !== types.version) {
+      const problems = this.request.events.flatMap((event, index) => problemsOfType(event, index, types));
+      this.judged = { version: types.version, problems };
+    }
+    return this.judged.problems.filter(({ index }) => this.replayed[index] === undefined);
+  }
+
+  refuseTypes(types: JudgedTypes): void {
+    const problems = this.typeProblems(types);
+    if (this.outcome === null && problems.length > 0) this.outcome = { kind: 'type_refused', problems };
   }
 
   refuseKeys(apiKeyIds: readonly string[]): void {
@@ -244,6 +294,7 @@ interface BatchPlan {
 function planBatch(
   requests: readonly PendingRequest[],
   merchants: ReadonlyMap<string, CachedMerchant>,
+  types: JudgedTypes,
   ids: IdMaker,
   nowMs: () => number,
   dispatcher: Pick<Dispatcher, 'willHint'>,
@@ -281,6 +332,7 @@ function planBatch(
         producerId: draft.producerId,
         deliverAtMs: draft.deliverAt?.ms ?? null,
         deliveryCount: endpoints.length,
+        redact: types.redactionsOf(draft.type),
       };
       for (const endpoint of endpoints) {
         const hasPayloadConflict = payloadConflict(endpoint.payloadFormat, draft.type, draft.dataKeys);
@@ -321,6 +373,7 @@ function planBatch(
   return {
     batch: {
       merchants: [...merchants].map(([id, { configVersion }]) => ({ id, configVersion })),
+      catalogueVersion: types.version,
       apiKeyIds: [...new Set(requests.map(({ request }) => request.apiKeyId))],
       idempotencyKeys,
       events,
@@ -359,6 +412,19 @@ function merchantIdsOf(requests: readonly PendingRequest[]): Set<string> {
   const ids = new Set<string>();
   for (const { request } of requests) for (const event of request.events) ids.add(event.merchantId);
   return ids;
+}
+
+function typesOf(requests: readonly PendingRequest[]): Set<string> {
+  const types = new Set<string>();
+  for (const { request } of requests) for (const event of request.events) types.add(event.type);
+  return types;
+}
+
+function problemsOfType(event: EventDraft, index: number, types: JudgedTypes): EventTypeProblem[] {
+  if (types.isArchived(event.type)) return [{ kind: 'archived', index }];
+  return types
+    .problemsOf(event.type, event.data)
+    .map((problem) => ({ kind: 'schema_mismatch', index, ...problem }));
 }
 
 /** What makes two uses of one id the same: type, data's bytes and the three optional texts as given. */

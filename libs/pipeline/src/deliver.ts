@@ -185,7 +185,7 @@ export class Deliverer {
       outcome: attempt.outcome,
       statusCode: attempt.statusCode,
       failuresAfter: claim.failures + 1,
-      scheduleSeconds: target.retryScheduleSeconds,
+      scheduleSeconds: scheduleOf(claim, target),
       retryAfterMs: retryAfterMs(attempt, this.parts.nowMs()),
       random: this.parts.random,
       single: claim.single,
@@ -205,7 +205,13 @@ function hasData(claim: HeldClaim): claim is HeldClaim & { event: { data: Uint8A
   return claim.event.data !== null;
 }
 
-function attemptRecord(
+/** The endpoint's own waits, else those of the event's type, else the dialect's. */
+function scheduleOf(claim: Claimed, target: Target): readonly number[] {
+  return (target.hasOwnSchedule ? null : claim.typeScheduleSeconds) ?? target.retryScheduleSeconds;
+}
+
+/** What a request came to, as the log keeps it. */
+export function attemptRecord(
   result: SendResult,
   target: Target,
   request: SignedRequest,

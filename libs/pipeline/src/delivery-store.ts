@@ -56,6 +56,8 @@ export interface Claimed extends ClaimRequest {
   readonly trigger: Trigger;
   readonly single: boolean;
   readonly payloadFormat: PayloadFormat;
+  /** The waits of the event's type when the claim was made, for endpoints without waits of their own; null: it has none. */
+  readonly typeScheduleSeconds: readonly number[] | null;
   readonly event: ClaimedEvent;
 }
 
@@ -64,7 +66,7 @@ export interface ClaimedEvent {
   readonly type: string;
   readonly createdAtMs: number;
   readonly createdAtText: string | null;
-  /** Null once the event's bytes were erased. */
+  /** Null once the event's bytes were erased or masked. */
   readonly data: Uint8Array | null;
 }
 
@@ -75,6 +77,8 @@ export interface Target {
   readonly timeoutMs: number;
   readonly signatures: readonly SignatureSpec[];
   readonly retryScheduleSeconds: readonly number[];
+  /** Else the schedule is the dialect's, and one of the event's type goes before it. */
+  readonly hasOwnSchedule: boolean;
   /** Live ones, oldest first. */
   readonly secrets: readonly string[];
   /** Of the live secrets that have one, oldest first. */

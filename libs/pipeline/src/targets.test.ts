@@ -15,6 +15,7 @@ const TARGET: Target = {
   acknowledgement: { successStatuses: null, requiredResponse: null },
   headers: [],
   clientCertificate: null,
+  hasOwnSchedule: false,
 };
 
 function targetsOf(...answers: readonly Target[]) {

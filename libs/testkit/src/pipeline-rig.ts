@@ -3,6 +3,7 @@ import { createAddressPolicy } from '#adapters/http-sender/address-policy.js';
 import { EgressPolicy } from '#adapters/http-sender/egress-policy.js';
 import { parsePortRanges } from '#adapters/http-sender/port-ranges.js';
 import { UndiciSender } from '#adapters/http-sender/undici-sender.js';
+import { compileEventTypeSchema } from '#adapters/json-schema/event-type-schema.js';
 import { PostgresAcceptStore } from '#adapters/postgres/accept-store.js';
 import { connectDatabase, type Database } from '#adapters/postgres/database.js';
 import { isDatabaseAway, isItemsFault } from '#adapters/postgres/database-error.js';
@@ -17,6 +18,7 @@ import { Claimer } from '#pipeline/claim.js';
 import { DatabaseClock } from '#pipeline/database-clock.js';
 import { Deliverer } from '#pipeline/deliver.js';
 import { Dispatcher } from '#pipeline/dispatch.js';
+import { EventTypes } from '#pipeline/event-types.js';
 import { hintBudgets } from '#pipeline/hint-budget.js';
 import type { Lane } from '#pipeline/hint-queue.js';
 import { InFlight } from '#pipeline/in-flight.js';
@@ -74,7 +76,9 @@ export class PipelineRig {
     });
     const acceptStore = new PostgresAcceptStore(database, clock);
     const subscriptions = new Subscriptions(acceptStore);
-    this.acceptor = new Acceptor(acceptStore, subscriptions, this.ids, () => clock.nowMs(), this.dispatcher);
+    const eventTypes = new EventTypes(acceptStore, compileEventTypeSchema);
+    const nowMs = () => clock.nowMs();
+    this.acceptor = new Acceptor(acceptStore, subscriptions, eventTypes, this.ids, nowMs, this.dispatcher);
     this.deliverer = this.newDeliverer(this.inFlight);
     this.queue.listen((hint) => this.deliverer.deliverAll(hint.lane, hint.deliveryIds));
   }

@@ -36,7 +36,7 @@ function requestBody({ payloadFormat }: DeliveryRecord, event: EventRecord | nul
   );
 }
 
-function viewAttempt(attempt: AttemptRecord, body: string | null): AttemptView {
+export function viewAttempt(attempt: AttemptRecord, body: string | null): AttemptView {
   return {
     id: formatId(ID_PREFIXES.attempt, attempt.id),
     number: attempt.number,

@@ -102,13 +102,21 @@ export const attemptView = z
       headers: headers.meta({
         description: 'Signatures and the values of your own headers are shown as "***".',
       }),
-      body: z.string().nullable().meta({ description: 'Exactly as sent; null once the data was erased.' }),
+      body: z
+        .string()
+        .nullable()
+        .meta({
+          description:
+            'As sent, but for what the `redact` of the event type names, which is shown as "[redacted]"; null once the data ' +
+            'was erased.',
+        }),
     }),
     response: z
       .object({
         headers,
         body: z.string().nullable().meta({
-          description: 'At most its first 16 KiB; see body_encoding. null once erased.',
+          description:
+            'At most its first 16 KiB; see body_encoding. null once erased. What a receiver repeats of the data is not redacted.',
         }),
         body_encoding: z.enum(['utf-8', 'base64']).meta({
           description: '`base64` where the body is not text in UTF-8, such as a compressed one.',

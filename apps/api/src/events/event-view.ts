@@ -16,7 +16,11 @@ export const eventView = z
     data: z
       .record(z.string(), z.unknown())
       .nullable()
-      .meta({ description: 'The bytes that were sent in, as they came; null once erased.' }),
+      .meta({
+        description:
+          'The bytes that were sent in, as they came; null once erased. What the `redact` of its type names is shown as ' +
+          '"[redacted]".',
+      }),
   })
   .meta({ id: 'Event' });
 

@@ -4,11 +4,11 @@ import type * as z from 'zod';
 import type { Principal } from '#adapters/postgres/api-keys.js';
 import { EventLog } from '#adapters/postgres/event-log.js';
 import type { JsonDocument } from '#domain/raw-json.js';
-import { type AcceptedEvent, Acceptor, type EventDraft } from '#pipeline/accept.js';
+import { type AcceptedEvent, Acceptor, type EventDraft, type EventTypeProblem } from '#pipeline/accept.js';
 import { ConfirmsKey, CurrentPrincipal, Scopes } from '../auth/decorators.js';
 import { unauthenticated } from '../auth/failed-authentication.js';
 import { MerchantScope } from '../auth/principal.js';
-import { ApiError, conflict, notFound } from '../http/api-error.js';
+import { ApiError, conflict, type InputProblem, invalidRequest, notFound } from '../http/api-error.js';
 import { BodyBytesMax, JsonDocumentBody } from '../http/body.js';
 import { idempotencyKeyOf } from '../http/idempotency.js';
 import { BODY_ERRORS, Operation } from '../openapi/operation.js';
@@ -95,18 +95,20 @@ export class EventsController {
     id: 'sendEvent',
     summary: 'Send an event',
     description:
-      'Answers once the event and one delivery for each matching endpoint are committed, whatever state the queue is in.',
+      'Answers once the event and one delivery for each matching endpoint are committed, whatever state the queue is in. ' +
+      'Data of a type with a JSON Schema must fit it, as `JSON.parse` reads it; each problem has the path `data` followed ' +
+      'by a JSON Pointer. Types that are not in the catalogue are accepted, archived ones are not.',
     status: 202,
     body: newEvent,
     schema: acceptedEvent,
-    errors: [...BODY_ERRORS, 'not_found', 'idempotency_conflict'],
+    errors: [...BODY_ERRORS, 'not_found', 'idempotency_conflict', 'schema_mismatch'],
   })
   async send(
     @JsonDocumentBody() document: JsonDocument | null,
     @CurrentPrincipal() principal: Principal,
     @Req() request: FastifyRequest,
   ) {
-    const [event] = await this.accept([draftOf(document, principal)], principal, request, () => 'id');
+    const [event] = await this.accept([draftOf(document, principal)], principal, request, () => '');
     return acceptedEventView(event as AcceptedEvent);
   }
 
@@ -121,7 +123,7 @@ export class EventsController {
     status: 202,
     body: newEventBatch,
     schema: acceptedEvents,
-    errors: [...BODY_ERRORS, 'not_found', 'idempotency_conflict'],
+    errors: [...BODY_ERRORS, 'not_found', 'idempotency_conflict', 'schema_mismatch'],
   })
   async sendBatch(
     @JsonDocumentBody() document: JsonDocument | null,
@@ -129,7 +131,7 @@ export class EventsController {
     @Req() request: FastifyRequest,
   ) {
     const drafts = draftsOf(document, principal);
-    const events = await this.accept(drafts, principal, request, (index) => `events.${index}.id`);
+    const events = await this.accept(drafts, principal, request, (index) => `events.${index}.`);
     return { data: events.map(acceptedEventView) };
   }
 
@@ -137,7 +139,7 @@ export class EventsController {
     events: readonly EventDraft[],
     principal: Principal,
     request: FastifyRequest,
-    pathOf: (index: number) => string,
+    prefixOf: (index: number) => string,
   ): Promise<readonly AcceptedEvent[]> {
     const key = idempotencyKeyOf(request);
     const outcome = await this.acceptor.accept({
@@ -150,16 +152,36 @@ export class EventsController {
         return outcome.events;
       case 'unknown_merchant':
         throw notFound();
+      case 'type_refused':
+        throw typeRefused(outcome.problems, prefixOf);
       case 'key_refused':
         throw unauthenticated();
       case 'conflict': {
-        const path = outcome.index === null ? 'Idempotency-Key' : pathOf(outcome.index);
+        const path = outcome.index === null ? 'Idempotency-Key' : `${prefixOf(outcome.index)}id`;
         const message = 'was used before with other content';
         throw new ApiError('idempotency_conflict', `${path}: ${message}`, { errors: [{ path, message }] });
       }
     }
   }
 }
+
+/** An archived type is told first: its events cannot be mended. */
+function typeRefused(problems: readonly EventTypeProblem[], prefixOf: (index: number) => string): ApiError {
+  const archived: InputProblem[] = [];
+  const mismatches: InputProblem[] = [];
+  for (const problem of problems) {
+    const prefix = prefixOf(problem.index);
+    if (problem.kind === 'archived') archived.push({ path: `${prefix}type`, message: 'is archived' });
+    else mismatches.push({ path: `${prefix}data${problem.pointer}`, message: problem.message });
+  }
+  const [first, ...rest] = archived.length > 0 ? archived : mismatches;
+  if (first === undefined) throw new TypeError('refused for no reason');
+  const code = archived.length > 0 ? 'invalid_request' : 'schema_mismatch';
+  return invalidRequest([first, ...rest.slice(0, PROBLEMS_MAX - 1)], code);
+}
+
+/** As for any other body: more problems than anybody fixes in one go. */
+const PROBLEMS_MAX = 100;
 
 /** Whose key it is: the merchant's when all events are one merchant's, else the platform's own. */
 function commonMerchant(events: readonly EventDraft[]): string {

@@ -1,4 +1,5 @@
 import { type BeforeApplicationShutdown, Injectable, Module } from '@nestjs/common';
+import { compileEventTypeSchema } from '#adapters/json-schema/event-type-schema.js';
 import { PostgresAcceptStore } from '#adapters/postgres/accept-store.js';
 import type { Database } from '#adapters/postgres/database.js';
 import { EventLog } from '#adapters/postgres/event-log.js';
@@ -6,6 +7,7 @@ import type { IdMaker } from '#domain/ids.js';
 import { Acceptor } from '#pipeline/accept.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
 import { Dispatcher } from '#pipeline/dispatch.js';
+import { EventTypes } from '#pipeline/event-types.js';
 import type { ReachFailpoint } from '#pipeline/failpoints.js';
 import { Subscriptions } from '#pipeline/subscriptions.js';
 import { DATABASE, DATABASE_CLOCK, ID_MAKER, REACH_FAILPOINT } from '../tokens.js';
@@ -39,7 +41,9 @@ class AcceptedBeforeShutdown implements BeforeApplicationShutdown {
         reach: ReachFailpoint,
       ) => {
         const store = new PostgresAcceptStore(database, clock);
-        return new Acceptor(store, new Subscriptions(store), ids, () => clock.nowMs(), dispatcher, reach);
+        const eventTypes = new EventTypes(store, compileEventTypeSchema);
+        const nowMs = () => clock.nowMs();
+        return new Acceptor(store, new Subscriptions(store), eventTypes, ids, nowMs, dispatcher, reach);
       },
     },
     {

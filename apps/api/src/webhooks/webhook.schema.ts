@@ -97,7 +97,7 @@ const signature = z
   .meta({ id: 'Signature' });
 const signatures = z.array(signature).max(SIGNATURES_MAX);
 
-const retrySchedule = z.array(z.int().min(0).max(WAIT_SECONDS_MAX)).max(WAITS_MAX).meta({
+export const retrySchedule = z.array(z.int().min(0).max(WAIT_SECONDS_MAX)).max(WAITS_MAX).meta({
   description: 'Waits between attempts, in seconds; one more attempt than waits. Jitter of 10% either way.',
 });
 
@@ -235,7 +235,10 @@ export const webhookView = z
     dialect,
     payload_format: payloadFormat,
     signatures: z.array(z.object({ scheme: z.enum(SIGNATURE_SCHEMES), header: z.string().optional() })),
-    retry_schedule_seconds: z.array(z.number()).meta({ examples: [[...DEFAULT_RETRY_SCHEDULE_SECONDS]] }),
+    retry_schedule_seconds: z.array(z.number()).meta({
+      description: "The webhook's own, else its dialect's, which gives way to those of an event's type.",
+      examples: [[...DEFAULT_RETRY_SCHEDULE_SECONDS]],
+    }),
     timeout_ms: z.int(),
     rate_limit_per_second: rateLimitPerSecond,
     max_in_flight: maxInFlight,

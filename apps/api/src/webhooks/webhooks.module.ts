@@ -4,12 +4,14 @@ import { EndpointRepository } from '#adapters/postgres/endpoints.js';
 import type { IdMaker } from '#domain/ids.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
 import { DATABASE, ID_MAKER, SECRET_BOX } from '../tokens.js';
+import { WebhookTester } from './webhook-tester.js';
+import { WebhookTestsController } from './webhook-tests.controller.js';
 import { WebhookLoader } from './webhook.loader.js';
 import { WebhookSecretsController } from './webhook-secrets.controller.js';
 import { WebhooksController } from './webhooks.controller.js';
 
 @Module({
-  controllers: [WebhooksController, WebhookSecretsController],
+  controllers: [WebhooksController, WebhookSecretsController, WebhookTestsController],
   providers: [
     {
       provide: EndpointRepository,
@@ -18,6 +20,7 @@ import { WebhooksController } from './webhooks.controller.js';
         new EndpointRepository(database, secretBox, ids),
     },
     WebhookLoader,
+    WebhookTester,
   ],
   exports: [EndpointRepository, WebhookLoader],
 })

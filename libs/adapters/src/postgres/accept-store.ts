@@ -7,14 +7,16 @@ import type {
   StoredEvent,
   StoredIdempotencyKey,
 } from '#pipeline/accept-store.js';
+import type { EventTypeCatalogue, EventTypeStore } from '#pipeline/event-types.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
 import type { Database } from './database.js';
 import { loadSubscriptions } from './endpoints-load.js';
+import { loadCatalogueVersion, loadEventTypes, loadEventTypeSchema } from './event-types-load.js';
 import { findEvents, findIdempotencyKeys } from './find-accepted.js';
 import { writeAccepted } from './write-accepted.js';
 
 /** The accept step's port on PostgreSQL. */
-export class PostgresAcceptStore implements AcceptStore {
+export class PostgresAcceptStore implements AcceptStore, EventTypeStore {
   constructor(
     private readonly db: Database,
     private readonly clock: DatabaseClock,
@@ -34,5 +36,17 @@ export class PostgresAcceptStore implements AcceptStore {
 
   loadSubscriptions(merchantIds: readonly string[]): Promise<ReadonlyMap<string, MerchantSubscriptions>> {
     return loadSubscriptions(this.db, merchantIds);
+  }
+
+  loadEventTypes(): Promise<EventTypeCatalogue> {
+    return loadEventTypes(this.db);
+  }
+
+  loadEventTypeSchema(name: string, version: bigint): Promise<Uint8Array | null> {
+    return loadEventTypeSchema(this.db, name, version);
+  }
+
+  loadCatalogueVersion(): Promise<bigint> {
+    return loadCatalogueVersion(this.db);
   }
 }

@@ -33,6 +33,7 @@ interface Row {
   created_at: Date;
   created_at_text: string | null;
   data: Uint8Array | null;
+  type_schedule: number[] | null;
 }
 
 /**
@@ -136,7 +137,10 @@ function statement(
     )
     SELECT l.delivery_id, l.lease_token, l.attempt_id, l.event_id, l.endpoint_id, l.merchant_id,
            l.version AS endpoint_version, l.attempt_number, l.failures, l.trigger, l.single, l.payload_format,
-           e.producer_id, e.type, e.created_at, e.created_at_text, e.data
+           e.producer_id, e.type, e.created_at, e.created_at_text,
+           -- Masked bytes are never sent, whatever opened the delivery again.
+           CASE WHEN e.redacted_at IS NULL THEN e.data END AS data,
+           (SELECT t.retry_schedule_seconds FROM event_types t WHERE t.name = e.type) AS type_schedule
     FROM leased l
     -- OFFSET 0 keeps this a look-up by key for each row: as a plain join the planner walks the whole range for each.
     CROSS JOIN LATERAL (
@@ -158,6 +162,7 @@ function toClaimed(row: Row): Claimed {
     trigger: row.trigger,
     single: row.single,
     payloadFormat: row.payload_format,
+    typeScheduleSeconds: row.type_schedule,
     event: {
       producerId: row.producer_id,
       type: row.type,

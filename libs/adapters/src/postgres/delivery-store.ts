@@ -87,6 +87,7 @@ export class PostgresDeliveryStore implements DeliveryStore, DispatchStore {
         privateKeys: secrets.flatMap(({ pair }) => (pair === null ? [] : [privateKeyOf(pair.seed)])),
         liveForMs: row.liveForMs,
         acknowledgement: row.acknowledgement,
+        hasOwnSchedule: row.hasOwnSchedule,
         headers: openHeaders(this.secretBox, id, row.headersSealed),
         clientCertificate: openClientCertificate(this.secretBox, id, row.clientCertificateSealed),
       });

@@ -22,6 +22,8 @@ export interface EndpointTarget extends DialectParts {
   readonly dialect: Dialect;
   readonly url: string;
   readonly timeoutMs: number;
+  /** The schedule is the endpoint's own and not its dialect's. */
+  readonly hasOwnSchedule: boolean;
   readonly headersSealed: Uint8Array | null;
   readonly clientCertificateSealed: Uint8Array | null;
   readonly acknowledgement: AcknowledgementPolicy;
@@ -76,10 +78,11 @@ export async function loadTargets(
     let target = targets.get(row.id);
     if (target === undefined) {
       const { id, merchantId, version, url, timeoutMs, headersSealed, clientCertificateSealed } = row;
-      const effective = effectiveEndpoint(overridesOf(row), dialectOf(row.merchantDialect));
+      const overrides = overridesOf(row);
       target = {
         ...{ id, merchantId, version, url, timeoutMs, headersSealed, clientCertificateSealed },
-        ...effective,
+        ...effectiveEndpoint(overrides, dialectOf(row.merchantDialect)),
+        hasOwnSchedule: overrides.retryScheduleSeconds !== null,
         acknowledgement: acknowledgementOf(row),
         secrets: [],
         // The rows come in the order in which the secrets end.

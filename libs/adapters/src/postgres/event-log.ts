@@ -1,4 +1,5 @@
 import { parseId } from '#domain/ids.js';
+import { maskJson } from '#domain/redaction.js';
 import type { Statements } from './database.js';
 import { Prisma } from './generated/client.js';
 
@@ -11,7 +12,7 @@ export interface EventRecord {
   readonly createdAtText: string | null;
   readonly orderingKey: string | null;
   readonly deliverAt: Date | null;
-  /** Null once erased. */
+  /** What the redaction of its type hides is masked already. Null once erased. */
   readonly data: Uint8Array | null;
   readonly deliveryCount: number;
 }
@@ -19,12 +20,19 @@ export interface EventRecord {
 const EVENT_COLUMNS = Prisma.sql`
   id, merchant_id AS "merchantId", producer_id AS "producerId", type, created_at AS "createdAt",
   created_at_text AS "createdAtText", ordering_key AS "orderingKey", deliver_at AS "deliverAt", data,
-  delivery_count AS "deliveryCount"`;
+  delivery_count AS "deliveryCount",
+  coalesce((SELECT r.pointers FROM event_redactions r WHERE r.event_id = events.id), '{}')
+    || coalesce((SELECT t.redact FROM event_types t WHERE t.name = events.type), '{}') AS redact`;
+
+interface EventRow extends EventRecord {
+  /** Pointers that stood when the event was accepted, and those that its type has now. */
+  readonly redact: readonly string[];
+}
 
 /** One producer's id at this many merchants is a coincidence that nobody reads through. */
 const SAME_PRODUCER_ID_MAX = 50;
 
-/** The events that were accepted. Reads only. */
+/** The events that were accepted, as they may be shown. Reads only. */
 export class EventLog {
   readonly #db: Statements;
 
@@ -33,7 +41,7 @@ export class EventLog {
   }
 
   /** Newest first; `merchantId` null: across merchants. */
-  list(
+  async list(
     merchantId: string | null,
     page: { readonly beforeId: string | null; readonly rowsMax: number },
   ): Promise<EventRecord[]> {
@@ -43,8 +51,9 @@ export class EventLog {
     ];
     const where =
       conditions.length === 0 ? Prisma.empty : Prisma.sql`WHERE ${Prisma.join(conditions, ' AND ')}`;
-    return this.#db.$queryRaw<EventRecord[]>`
+    const rows = await this.#db.$queryRaw<EventRow[]>`
       SELECT ${EVENT_COLUMNS} FROM events ${where} ORDER BY id DESC LIMIT ${page.rowsMax}`;
+    return rows.map(masked);
   }
 
   /** Null when there is none, or none of this merchant, or it is older than the log. */
@@ -54,9 +63,9 @@ export class EventLog {
   }): Promise<EventRecord | null> {
     const merchant =
       ref.merchantId === undefined ? Prisma.empty : Prisma.sql`AND merchant_id = ${ref.merchantId}::uuid`;
-    const [event] = await this.#db.$queryRaw<EventRecord[]>`
+    const [event] = await this.#db.$queryRaw<EventRow[]>`
       SELECT ${EVENT_COLUMNS} FROM events WHERE id = ${ref.id}::uuid ${merchant}`;
-    return event ?? null;
+    return event === undefined ? null : masked(event);
   }
 
   /**
@@ -75,4 +84,8 @@ export class EventLog {
       ORDER BY event_ids[1] DESC LIMIT ${SAME_PRODUCER_ID_MAX}`;
     return rows.map((row) => row.eventId);
   }
+}
+
+function masked({ redact, ...event }: EventRow): EventRecord {
+  return { ...event, data: event.data && maskJson(event.data, redact) };
 }

@@ -1,5 +1,5 @@
 import type { SecretBox } from '#pipeline/secret-box.js';
-import type { Database } from './database.js';
+import type { Database, Statements } from './database.js';
 import type { Prisma } from './generated/client.js';
 
 /** What work is done on: everything in it is committed or nothing is. */
@@ -78,6 +78,24 @@ export class IdempotentPosts {
   }
 
   /**
+   * The answer that a key has already; null when it has none. For work that must not be done in a transaction: that is
+   * done between this and {@link run}, which then only stores its answer.
+   *
+   * @throws {IdempotencyConflict} when the key was used for other content
+   */
+  async find(
+    merchantId: string | null,
+    key: string,
+    contentHash: Uint8Array<ArrayBuffer>,
+  ): Promise<PostAnswer | null> {
+    const row = { owner: merchantId ?? PLATFORM, key };
+    const live = await this.#database.$queryRaw<unknown[]>`
+      SELECT 1 FROM idempotency_keys
+      WHERE kind = 'header' AND key = ${row.key} AND merchant_id = ${row.owner}::uuid AND expires_at > now()`;
+    return live.length === 0 ? null : this.#replay(this.#database, row, contentHash);
+  }
+
+  /**
    * Waits for another transaction that holds the key.
    * @returns false when the key has an answer already, or its merchant is being erased
    */
@@ -99,7 +117,7 @@ export class IdempotentPosts {
   }
 
   /** The answer that the key has; null when it has none. */
-  async #replay(transaction: Transaction, row: KeyRow, contentHash: Uint8Array): Promise<PostAnswer | null> {
+  async #replay(transaction: Statements, row: KeyRow, contentHash: Uint8Array): Promise<PostAnswer | null> {
     const [first] = await transaction.$queryRaw<StoredAnswer[]>`
       SELECT content_hash, response_status, response_sealed
       FROM idempotency_keys WHERE kind = 'header' AND key = ${row.key} AND merchant_id = ${row.owner}::uuid`;

@@ -14,6 +14,7 @@ export type RetryOutcome =
   | { readonly kind: 'endpoint_closed' }
   /** The payload format cannot carry the event, so there is nothing that could be sent. */
   | { readonly kind: 'payload_conflict' }
+  /** Its data was erased, or what is stored of it is masked. */
   | { readonly kind: 'data_erased' }
   | { readonly kind: 'not_found' };
 
@@ -65,19 +66,26 @@ async function makeDue(db: Statements, { id: deliveryId, merchantId }: DeliveryR
   const eventFloor = uuidFloor(uuidTimeMs(deliveryId));
   const eventCeil = uuidCeil(uuidTimeMs(deliveryId));
   return db.$queryRaw`
-    WITH target AS MATERIALIZED (
+    WITH event AS MATERIALIZED (
+      -- Held until this commits, so that the event is not masked between this look and the delivery's being open; one that
+      -- is being masked now is waited for, and then seen as it is after that.
+      SELECT id, data, redacted_at FROM events
+      WHERE (id, merchant_id) = (SELECT d.event_id, d.merchant_id FROM deliveries d
+                                 WHERE d.id = ${deliveryId}::uuid ${merchant})
+        AND id BETWEEN ${eventFloor}::uuid AND ${eventCeil}::uuid
+      FOR SHARE
+    ), target AS MATERIALIZED (
       SELECT d.id, d.event_id, d.endpoint_id, d.merchant_id, d.attempt_count, d.status,
              d.payload_format,
              g.status = 'enabled' AS is_gate_open, g.lane,
              d.error_code IS NOT DISTINCT FROM 'payload_conflict' AS has_payload_conflict,
-             octet_length(e.data) AS data_bytes,
+             CASE WHEN e.redacted_at IS NULL THEN octet_length(e.data) END AS data_bytes,
              o.delivery_id IS NOT NULL AS is_open,
              o.delivery_id IS NOT NULL
                AND (o.lease_until IS NOT NULL OR (o.single AND o.due_at <= now())) AS is_under_way
       FROM deliveries d
       JOIN endpoint_gates g ON g.endpoint_id = d.endpoint_id
-      LEFT JOIN events e ON e.id = d.event_id AND e.merchant_id = d.merchant_id
-        AND e.id BETWEEN ${eventFloor}::uuid AND ${eventCeil}::uuid
+      LEFT JOIN event e ON e.id = d.event_id
       LEFT JOIN open_deliveries o ON o.delivery_id = d.id
       WHERE d.id = ${deliveryId}::uuid ${merchant}
     ), brought_forward AS (

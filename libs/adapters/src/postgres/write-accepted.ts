@@ -4,19 +4,23 @@ import { HINT_TTL_MS } from '#pipeline/hint-queue.js';
 import { databaseErrorCode, UNIQUE_VIOLATION } from './database-error.js';
 import type { Statements } from './database.js';
 import { withDeadlockRetry } from './deadlock.js';
+import { FIRST_REDACTION_LOOK_MS } from './mask-events.js';
 
 interface Row {
   stale_merchants: string[] | null;
   refused_keys: string[] | null;
+  is_catalogue_stale: boolean;
   database_now: Date;
 }
 
 /**
- * Writes a batch of accepted events in one statement, which is one transaction: it looks at the merchants' versions
- * and the API keys in the same snapshot that it writes in, and writes nothing when one of them is not as expected.
+ * Writes a batch of accepted events in one statement, which is one transaction: it looks at the merchants' versions, the
+ * API keys and the version of the catalogue of event types in the same snapshot that it writes in, and writes nothing when
+ * one of them is not as expected.
  *
- * in:  merchants and their versions, API keys, idempotency keys, events, deliveries (pointing at events by position)
- * out: which merchants or API keys were not as expected, and PostgreSQL's time
+ * in:  merchants and their versions, API keys, the catalogue's version, idempotency keys, events, deliveries (pointing at
+ *      events by position)
+ * out: which merchants or API keys were not as expected, whether the catalogue was, and PostgreSQL's time
  */
 export async function writeAccepted(
   db: Statements,
@@ -36,16 +40,22 @@ export async function writeAccepted(
   const [row] = rows;
   if (row === undefined) throw new Error('accept answered nothing');
   clock.learn(row.database_now.getTime(), sentMs, clock.localMs());
-  if (row.stale_merchants !== null || row.refused_keys !== null) {
-    return { kind: 'stale', merchantIds: row.stale_merchants ?? [], apiKeyIds: row.refused_keys ?? [] };
+  if (row.stale_merchants !== null || row.refused_keys !== null || row.is_catalogue_stale) {
+    return {
+      kind: 'stale',
+      merchantIds: row.stale_merchants ?? [],
+      apiKeyIds: row.refused_keys ?? [],
+      isCatalogueStale: row.is_catalogue_stale,
+    };
   }
   return { kind: 'written' };
 }
 
 function statement(
   db: Statements,
-  { merchants, apiKeyIds, idempotencyKeys, events, deliveries }: AcceptBatch,
+  { merchants, catalogueVersion, apiKeyIds, idempotencyKeys, events, deliveries }: AcceptBatch,
 ) {
+  const redactions = events.filter(({ redact }) => redact.length > 0);
   // In key order, so that two processes that take the same keys wait for each other and never in a circle.
   const keys = idempotencyKeys.toSorted((a, b) => compare(a.kind, b.kind) || compare(a.key, b.key));
   return db.$queryRaw<Row[]>`
@@ -62,8 +72,11 @@ function statement(
       LEFT JOIN api_keys k
         ON k.id = expected.id AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
       WHERE k.id IS NULL
+    ), stale_catalogue AS (
+      SELECT WHERE NOT EXISTS (SELECT FROM event_type_catalogue WHERE version = ${String(catalogueVersion)}::bigint)
     ), go AS (
       SELECT WHERE NOT EXISTS (SELECT FROM stale_merchants) AND NOT EXISTS (SELECT FROM refused_keys)
+               AND NOT EXISTS (SELECT FROM stale_catalogue)
     ), new_keys AS (
       INSERT INTO idempotency_keys (kind, key, merchant_id, content_hash, event_ids, expires_at)
       SELECT k.kind, k.key, k.merchant_id, k.content_hash, k.event_ids::uuid[],
@@ -94,6 +107,14 @@ function statement(
       SELECT id, merchant_id, type, data, to_timestamp(created_at_ms / 1000), created_at_text, ordering_key,
              producer_id, to_timestamp(deliver_at_ms / 1000), delivery_count
       FROM new_events
+    ), written_redactions AS (
+      INSERT INTO event_redactions (event_id, pointers, due_at)
+      SELECT r.event_id, ARRAY(SELECT json_array_elements_text(r.pointers)),
+             now() + CASE r.delivery_count WHEN 0 THEN 0 ELSE ${FIRST_REDACTION_LOOK_MS} END * interval '1 millisecond'
+      FROM go, unnest(${redactions.map(({ id }) => id)}::uuid[],
+                      ${redactions.map(({ redact }) => JSON.stringify(redact))}::json[],
+                      ${redactions.map(({ deliveryCount }) => deliveryCount)}::int[])
+           AS r (event_id, pointers, delivery_count)
     ), new_deliveries AS (
       SELECT d.id, d.endpoint_id, d.payload_format, d.has_conflict, d.is_hinted, e.id AS event_id, e.merchant_id, e.type,
              e.ordering_key, octet_length(e.data) AS data_bytes,
@@ -125,6 +146,7 @@ function statement(
     )
     SELECT (SELECT array_agg(id) FROM stale_merchants) AS stale_merchants,
            (SELECT array_agg(id) FROM refused_keys) AS refused_keys,
+           EXISTS (SELECT FROM stale_catalogue) AS is_catalogue_stale,
            clock_timestamp() AS database_now`;
 }
 
