@@ -45,7 +45,15 @@ beforeEach(async () => {
 
 async function redact(type: string, pointers: string[]): Promise<void> {
   const nothing = { description: null, schema: null, example: null, retryScheduleSeconds: null };
-  await putEventType(rig.database, type, rig.ids.uuid(), { ...nothing, redact: pointers }, () => undefined);
+  const definition = { ...nothing, redact: pointers };
+  await putEventType(
+    rig.database,
+    type,
+    rig.ids.uuid(),
+    definition,
+    () => undefined,
+    () => Promise.resolve(),
+  );
 }
 
 interface Sent {
