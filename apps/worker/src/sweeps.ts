@@ -9,7 +9,7 @@ import { forgetExpiredKeys } from '#adapters/postgres/forget-expired-keys.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
 import { reconcile } from '#pipeline/reconcile.js';
 import type { DeliveryEngine } from './engine.js';
-import { type NextRun, Repeater } from './repeater.js';
+import { type NextRun, type Repeater, sweep } from './repeater.js';
 import { CLOCK, DATABASE, ENGINE, LOGGER, METRICS } from './tokens.js';
 
 /** What nobody has to ask for: everything that makes a lost hint, a lost worker or a new day go by unnoticed. */
@@ -68,13 +68,7 @@ export class Sweeps implements OnApplicationBootstrap {
   }
 
   private repeater(name: string, pauseMs: number, work: () => Promise<NextRun | void>): Repeater {
-    let lastToldMs = -Infinity;
-    return new Repeater(pauseMs, work, (error) => {
-      const nowMs = performance.now();
-      if (nowMs - lastToldMs < TELL_AGAIN_MS) return;
-      lastToldMs = nowMs;
-      this.log.error({ err: error }, `sweep of ${name} failed`);
-    });
+    return sweep(this.log, name, pauseMs, work);
   }
 }
 
@@ -90,5 +84,3 @@ const REPAIR_MS = 10_000;
 const ALARM_MS = 60_000;
 /** Partitions are a week ahead; an hour leaves many tries. */
 const HOUR_MS = 3_600_000;
-/** While the database is away, a line a minute says so; one a second would bury everything else. */
-const TELL_AGAIN_MS = 60_000;

@@ -8,3 +8,5 @@ export const CLOCK = Symbol('WORKER_CLOCK');
 export const LOGGER = Symbol('WORKER_LOGGER');
 /** `Registry` of prom-client */
 export const METRICS = Symbol('WORKER_METRICS');
+/** `number | null`: days after which an endpoint that only fails is disabled; null: never */
+export const DISABLE_AFTER_DAYS = Symbol('DISABLE_AFTER_DAYS');

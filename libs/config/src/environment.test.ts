@@ -36,6 +36,7 @@ describe('readEnvironment', () => {
       allowHttp: false,
       egressAllow: [],
       egressPorts: '80,443,1024-65535',
+      disableAfterDays: 5,
       logLevel: 'info',
       assumed: [],
     });
@@ -87,11 +88,21 @@ describe('readEnvironment', () => {
       POSTHORN_ALLOW_HTTP: 'yes',
       POSTHORN_EGRESS_ALLOW: '10.0.0.1',
       POSTHORN_EGRESS_PORTS: '0-80',
+      POSTHORN_DISABLE_AFTER_DAYS: '0',
       LOG_LEVEL: 'loud',
     };
     const problems = problemsOf(() => readEnvironment('api', wrong));
     expect(problems.map((line) => line.split(' ', 1)[0])).toEqual(Object.keys(wrong));
     expect(problems.join('\n')).not.toContain('hunter2');
+  });
+
+  test.each<[string, number | null]>([
+    ['off', null],
+    ['0.5', 0.5],
+    ['365', 365],
+  ])('POSTHORN_DISABLE_AFTER_DAYS=%s', (text, disableAfterDays) => {
+    const source = { POSTHORN_DISABLE_AFTER_DAYS: text };
+    expect(readEnvironment('standalone', source)).toMatchObject({ disableAfterDays });
   });
 
   test.each([

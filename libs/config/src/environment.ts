@@ -12,6 +12,8 @@ const ENCRYPTION_KEY_ID = /^[A-Za-z0-9_.-]{1,32}$/;
 const HEADER_PREFIX = /^[A-Za-z][!#$%&'*+.^_`|~0-9A-Za-z-]{0,49}$/;
 const PLATFORM_KEY = /^[\x21-\x7e][\x20-\x7e]{22,254}[\x21-\x7e]$/;
 const PORT_MAX = 65_535;
+/** Whoever wants more wants `off`. */
+const DAYS_MAX = 365;
 
 /** What a variable's documentation is made of; `default` is how it would be written in the environment. */
 interface Documented {
@@ -91,6 +93,11 @@ const environment = z.object({
     default: '80,443,1024-65535',
     meaning: 'Ports that an endpoint may have: single ones and ranges.',
   }),
+  POSTHORN_DISABLE_AFTER_DAYS: variable(z.string().default('5').transform(toDays), {
+    default: '5',
+    meaning:
+      'An endpoint is disabled once every attempt of this many days has failed, and at least ten; `off`: never.',
+  }),
   LOG_LEVEL: variable(
     z
       .string()
@@ -128,6 +135,8 @@ export interface Configuration {
   readonly egressAllow: readonly string[];
   /** Ports and ranges, as written. */
   readonly egressPorts: string;
+  /** May be a fraction; null: never. */
+  readonly disableAfterDays: number | null;
   readonly logLevel: Environment['LOG_LEVEL'];
   /** What standalone has set because the environment did not, as `NAME=value`. */
   readonly assumed: readonly string[];
@@ -195,6 +204,7 @@ function toConfiguration(values: Environment, assumed: readonly string[]): Confi
     allowHttp: values.POSTHORN_ALLOW_HTTP,
     egressAllow: values.POSTHORN_EGRESS_ALLOW,
     egressPorts: values.POSTHORN_EGRESS_PORTS,
+    disableAfterDays: values.POSTHORN_DISABLE_AFTER_DAYS,
     logLevel: values.LOG_LEVEL,
     assumed,
   };
@@ -264,6 +274,12 @@ function toPort(text: string, context: Context): number {
 function toBoolean(text: string, context: Context): boolean {
   if (text === 'true' || text === 'false') return text === 'true';
   return refuse(context, 'must be true or false');
+}
+
+function toDays(text: string, context: Context): number | null {
+  if (text.trim() === 'off') return null;
+  const days = /^\d{1,4}(?:\.\d{1,6})?$/.test(text) ? Number(text) : Number.NaN;
+  return days > 0 && days <= DAYS_MAX ? days : refuse(context, `must be days, at most ${DAYS_MAX}, or off`);
 }
 
 function toUrl(...protocols: readonly string[]): (text: string, context: Context) => string {

@@ -8,6 +8,7 @@ import type { EndpointRecord } from '#adapters/postgres/endpoints-record.js';
 import { EndpointRepository, ENDPOINTS_PER_MERCHANT_MAX } from '#adapters/postgres/endpoints.js';
 import { IdempotentPosts, type PostAnswer } from '#adapters/postgres/idempotent-posts.js';
 import { ID_PREFIXES } from '#domain/ids.js';
+import { OPERATOR_ID } from '#domain/operator.js';
 import { generateSecret } from '#domain/secret.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
 import { CurrentPrincipal, Scopes } from '../auth/decorators.js';
@@ -61,7 +62,7 @@ export class WebhooksController {
     @Body({ schema: webhookCreate }) body: WebhookCreate,
     @Idempotency() call: IdempotentCall,
   ): Promise<PostAnswer> {
-    const merchantId = actingMerchant(principal, body.merchant_id);
+    const merchantId = ownerOf(principal, body.merchant_id);
     if (merchantId === null)
       throw invalidRequest([{ path: 'merchant_id', message: 'is needed with a platform key' }]);
     // Before the transaction, which must not stay open while a name server thinks.
@@ -164,6 +165,12 @@ export class WebhooksController {
   #view(endpoint: EndpointRecord): WebhookView {
     return viewWebhook(endpoint, this.clock.nowMs());
   }
+}
+
+/** Whose a new webhook is; null: the platform key has to say. @throws {ApiError} 404 for somebody else's */
+function ownerOf(principal: Principal, merchantId: string | null | undefined): string | null {
+  if (merchantId === null && principal.merchantId === null) return OPERATOR_ID;
+  return actingMerchant(principal, merchantId);
 }
 
 /** @throws {ApiError} 422 `url_not_allowed` */

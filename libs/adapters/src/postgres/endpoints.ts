@@ -18,6 +18,7 @@ import {
 } from './endpoints-record.js';
 import { Prisma } from './generated/client.js';
 import type { Transaction } from './idempotent-posts.js';
+import { tellDisabled } from './notices.js';
 
 /** Bounds what one event fans out to, and so what one accept has to write. */
 export const ENDPOINTS_PER_MERCHANT_MAX = 200;
@@ -173,7 +174,8 @@ export class EndpointRepository {
         data: { ...this.#changeData(current, changes), version: { increment: 1 }, updatedAt: now },
         include: ENDPOINT_RELATIONS,
       });
-      if (changes.status !== undefined) await setGateStatus(tx, ref.id, changes.status);
+      if (changes.status !== undefined) await setGateStatus(tx, ref.id, changes.status, current.status);
+      if (changes.status === 'disabled') await tellDisabled(tx, [ref.id], 'manual');
       if (changesMatching(changes, current)) await raiseConfigVersion(tx, row.merchantId);
       return toEndpointRecord(changed, this.#box);
     });
@@ -253,8 +255,20 @@ async function raiseConfigVersion(tx: Transaction, merchantId: string): Promise<
   });
 }
 
-async function setGateStatus(tx: Transaction, endpointId: string, status: string): Promise<void> {
-  await tx.endpointGate.update({ where: { endpointId }, data: { status }, select: { endpointId: true } });
+/** What an endpoint failed before it was disabled is no reason to disable it again. */
+async function setGateStatus(
+  tx: Transaction,
+  endpointId: string,
+  status: EndpointStatus,
+  before?: EndpointStatus,
+): Promise<void> {
+  const isNewStart = status === 'disabled' || before === 'disabled';
+  const cleared = isNewStart ? { failingSince: null, failingAttempts: 0, isFailingTold: false } : {};
+  await tx.endpointGate.update({
+    where: { endpointId },
+    data: { status, ...cleared },
+    select: { endpointId: true },
+  });
 }
 
 /** Without a status that the endpoint has already: one that is disabled keeps the reason that it was disabled for. */
