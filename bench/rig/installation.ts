@@ -5,7 +5,7 @@ import { startEmbeddedPostgres } from '../../apps/standalone/src/embedded-postgr
 import { freeLoopbackPort } from '#adapters/postgres/embedded/loopback-port.js';
 import { migrateDatabase } from '#foundation/migrate-database.js';
 import { startRedis } from '#testkit/redis.js';
-import { startService } from './service-process.js';
+import { type ServiceProcess, startService } from './service-process.js';
 
 export type QueueKind = 'redis' | 'postgres';
 
@@ -16,7 +16,7 @@ export interface Installation {
   /** Null when the queue is on PostgreSQL. */
   readonly redisUrl: string | null;
   /** For an installation that was started without one. */
-  startWorker(): Promise<void>;
+  startWorker(): Promise<Pick<ServiceProcess, 'pid'>>;
   /** Stops every process and removes the data. */
   stop(): Promise<void>;
 }
@@ -58,10 +58,11 @@ export async function startInstallation(
   const port = String(await freeLoopbackPort());
   const api = await startService('apps/api/src/main.js', { ...environment, PORT: port });
   parts.defer(() => api.stop());
-  const startWorker = async (): Promise<void> => {
+  const startWorker = async (): Promise<ServiceProcess> => {
     const workerPort = String(await freeLoopbackPort());
     const worker = await startService('apps/worker/src/main.js', { ...environment, PORT: workerPort });
     started.defer(() => worker.stop());
+    return worker;
   };
   const started = parts.move();
   try {
