@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 
 /** Resident memory of a process in bytes, now and at most since it began; null where there is no `/proc` to ask. */
 export async function processMemory(
@@ -9,4 +9,9 @@ export async function processMemory(
   const bytesOf = (name: string): number =>
     Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) * 1_024;
   return { nowBytes: bytesOf('VmRSS'), peakBytes: bytesOf('VmHWM') };
+}
+
+/** Lets the peak begin anew at what is resident now (proc(5), clear_refs), where that can be done. */
+export async function resetPeak(pid: number): Promise<void> {
+  await writeFile(`/proc/${pid}/clear_refs`, '5').catch(() => undefined);
 }

@@ -147,6 +147,12 @@ test(
         TIMEOUT_MS,
       );
 
+    const recovered = told(listener.path, shop.id).find(({ type }) => type === 'webhook.recovered');
+    expect(recovered?.data).toEqual({
+      ...about,
+      failing_since: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/),
+    });
+
     // At once again: the schedule that is spent is told, the failing is not.
     const before = await notedOf(shop.id);
     receiver.on(shop.path, respond(503));

@@ -30,7 +30,10 @@ export interface Notice {
 
 /** What announcing needs of the database. */
 export interface NoticeStore {
-  /** Whether it is the caller's turn: one of all workers gets one in `everyMs`, by the database's clock. */
+  /**
+   * Whether it is the caller's turn: one of all workers gets one in `everyMs`, by the database's clock, and nobody while there
+   * is nothing to announce.
+   */
   takeTurn(everyMs: number): Promise<boolean>;
   /** The notices that come next. Nothing is locked: one that is announced twice is accepted once. */
   take(noticesMax: number): Promise<readonly Notice[]>;
@@ -44,7 +47,7 @@ export interface NoticeStore {
  * them. They are accepted as any other events; the id of the notice is the event's, so that after a crash between the
  * accept and the end of the notice the second time changes nothing.
  *
- * @returns how many notices were announced or had no listener; null when it was another worker's turn
+ * @returns how many notices were announced or had no listener; null when it was not its turn
  * @throws {Error} when the database is away; what was not announced waits for the next turn
  */
 export async function announce(

@@ -2,7 +2,7 @@ import { describe, expect, test } from '@jest/globals';
 import { planBatch, roomOf } from './recover.js';
 
 /** Capital letters are wanted. */
-const candidates = (text: string) => [...text].map((id) => ({ id, isWanted: id === id.toUpperCase() }));
+const candidates = (text: string) => Array.from(text, (id) => ({ id, isWanted: id === id.toUpperCase() }));
 
 describe('planBatch', () => {
   test.each<[string, number, number, string, string | null, boolean]>([
@@ -15,7 +15,11 @@ describe('planBatch', () => {
     ['AbCd', 2, 5, 'AC', 'd', true],
     ['ABC', 1, 5, 'A', 'A', false],
   ])('of %s with room for %i, looked for %i', (text, room, lookedFor, wanted, position, isLast) => {
-    expect(planBatch(candidates(text), room, lookedFor)).toEqual({ wanted: [...wanted], position, isLast });
+    expect(planBatch(candidates(text), room, lookedFor)).toEqual({
+      wanted: wanted.split(''),
+      position,
+      isLast,
+    });
   });
 });
 

@@ -51,7 +51,8 @@ export class PostgresNoticeStore implements NoticeStore {
 
   async takeTurn(everyMs: number): Promise<boolean> {
     const taken = await this.db.$executeRaw`
-      UPDATE notice_turns SET next_at = now() + ${everyMs} * interval '1 millisecond' WHERE next_at <= now()`;
+      UPDATE notice_turns SET next_at = now() + ${everyMs} * interval '1 millisecond'
+      WHERE next_at <= now() AND EXISTS (SELECT FROM notices)`;
     return taken > 0;
   }
 

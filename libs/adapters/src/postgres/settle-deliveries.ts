@@ -292,7 +292,8 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
       SELECT notice, merchant_id, endpoint_id, NULL::uuid,
              CASE notice
                WHEN 'webhook.failing' THEN jsonb_build_object('last_attempt', told_failure)
-               ELSE jsonb_build_object('failing_since', failing_since)
+               ELSE jsonb_build_object('failing_since',
+                                       to_char(failing_since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
              END
       FROM verdicts WHERE notice IS NOT NULL
       UNION ALL
