@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { connectDatabase } from '#adapters/postgres/database.js';
 import { parseId } from '#domain/ids.js';
 import { ApiClient } from '#testkit/api-client.js';
@@ -6,6 +5,7 @@ import { seedFinal } from '#testkit/seed-final.js';
 import { CrowdReceiver } from './rig/crowd-receiver.js';
 import { startInstallation } from './rig/installation.js';
 import { processMemory, resetPeak } from './rig/process-memory.js';
+import { RecoveryRun, type Reopening } from './rig/recovery-run.js';
 import { RedisMemory } from './rig/redis-memory.js';
 import { DATA_PARENT, runBenchmark } from './rig/run.js';
 import { StatementWatch } from './rig/statement-watch.js';
@@ -17,16 +17,9 @@ const TARGET = { redis_bytes: 64 * 1024 * 1024, worker_growth_bytes: 64 * 1024 *
 
 /** The worker's code is compiled and its connections are made before its memory is looked at. */
 const WARM_UP_DELIVERIES = 2_000;
-const POLL_MS = 100;
-/** Far more than any machine takes. */
-const GIVE_UP_MS = 15 * 60_000;
 
-interface Measured {
+interface Measured extends Reopening {
   readonly deliveries: number;
-  /** The POST, which counts. */
-  readonly call_seconds: number;
-  /** Until all were open again. */
-  readonly reopened_seconds: number;
   /** From then, when the webhook is resumed, until all had reached the receiver. */
   readonly delivered_seconds: number;
   /** Null where there is no /proc to ask. */
@@ -105,7 +98,7 @@ async function measure(signal: AbortSignal): Promise<Measured | null> {
   console.log(`${DELIVERIES} failed deliveries of one webhook, seeded`);
 
   const { pid } = await installation.startWorker();
-  const warmUp = new Run(client, small, receiver, signal);
+  const warmUp = new RecoveryRun(client, small, receiver, signal);
   await warmUp.reopen();
   await warmUp.deliver(WARM_UP_DELIVERIES);
   await resetPeak(pid);
@@ -114,7 +107,7 @@ async function measure(signal: AbortSignal): Promise<Measured | null> {
   parts.defer(() => memory.stop());
   const watch = await StatementWatch.start(installation.databaseUrl);
   parts.defer(() => watch.stop());
-  const run = new Run(client, large, receiver, signal);
+  const run = new RecoveryRun(client, large, receiver, signal);
   const reopening = await run.reopen();
   const recovering = await processMemory(pid);
   const delivered_seconds = await run.deliver(WARM_UP_DELIVERIES + DELIVERIES);
@@ -133,46 +126,4 @@ async function measure(signal: AbortSignal): Promise<Measured | null> {
     redis_used_memory_bytes_max: memory.bytesMax,
     longest_statement: watch.longest,
   };
-}
-
-/** The recovery of one webhook, held until all of it is open: what opening costs is told apart from what a backlog does. */
-class Run {
-  constructor(
-    private readonly client: ApiClient,
-    private readonly webhookId: string,
-    private readonly receiver: CrowdReceiver,
-    private readonly signal: AbortSignal,
-  ) {}
-
-  async reopen(): Promise<Pick<Measured, 'call_seconds' | 'reopened_seconds'>> {
-    await this.client.patch(`/v1/webhooks/${this.webhookId}`, { status: 'paused' });
-    const startedMs = performance.now();
-    const since = new Date(Date.now() - 3_600_000).toISOString();
-    const made = await this.client.post(`/v1/webhooks/${this.webhookId}/recoveries`, { since });
-    if (made.status !== 202) throw new Error(`answered ${made.status} ${made.text}`);
-    const call_seconds = secondsSince(startedMs);
-    const path = `/v1/recoveries/${String(made.body['id'])}`;
-    await this.until(async () => (await this.client.get(path)).body['status'] === 'completed');
-    return { call_seconds, reopened_seconds: secondsSince(startedMs) };
-  }
-
-  /** @returns seconds */
-  async deliver(requestsAfter: number): Promise<number> {
-    const startedMs = performance.now();
-    await this.client.patch(`/v1/webhooks/${this.webhookId}`, { status: 'enabled' });
-    await this.until(() => this.receiver.requests >= requestsAfter);
-    return secondsSince(startedMs);
-  }
-
-  private async until(isReached: () => boolean | Promise<boolean>): Promise<void> {
-    const giveUpMs = performance.now() + GIVE_UP_MS;
-    while (!(await isReached())) {
-      if (performance.now() > giveUpMs) throw new Error('the recovery did not come to its end');
-      await delay(POLL_MS, undefined, { signal: this.signal });
-    }
-  }
-}
-
-function secondsSince(startedMs: number): number {
-  return Math.round((performance.now() - startedMs) / 100) / 10;
 }
