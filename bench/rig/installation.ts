@@ -5,7 +5,7 @@ import { startEmbeddedPostgres } from '../../apps/standalone/src/embedded-postgr
 import { freeLoopbackPort } from '#adapters/postgres/embedded/loopback-port.js';
 import { migrateDatabase } from '#foundation/migrate-database.js';
 import { startRedis } from '#testkit/redis.js';
-import { startService } from './service-process.js';
+import { type ServiceProcess, startService } from './service-process.js';
 
 export type QueueKind = 'redis' | 'postgres';
 
@@ -18,7 +18,7 @@ export interface Installation {
   readonly apiPid: number;
   readonly workerPids: readonly number[];
   /** The first one, for an installation that was started without, or one more. */
-  startWorker(): Promise<void>;
+  startWorker(): Promise<Pick<ServiceProcess, 'pid'>>;
   /** Stops every process and removes the data. */
   stop(): Promise<void>;
 }
@@ -61,11 +61,12 @@ export async function startInstallation(
   const api = await startService('apps/api/src/main.js', { ...environment, PORT: port });
   parts.defer(() => api.stop());
   const workerPids: number[] = [];
-  const startWorker = async (): Promise<void> => {
+  const startWorker = async (): Promise<ServiceProcess> => {
     const workerPort = String(await freeLoopbackPort());
     const worker = await startService('apps/worker/src/main.js', { ...environment, PORT: workerPort });
     started.defer(() => worker.stop());
     workerPids.push(worker.pid);
+    return worker;
   };
   const started = parts.move();
   try {

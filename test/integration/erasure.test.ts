@@ -122,6 +122,9 @@ async function fill(): Promise<Filled> {
   await database.$executeRaw`
     INSERT INTO held_payloads (event_id, merchant_id)
     SELECT id, merchant_id FROM events WHERE merchant_id = ${id}::uuid LIMIT 1`;
+  await database.$executeRaw`
+    INSERT INTO notices (type, merchant_id, endpoint_id)
+    VALUES ('webhook.disabled', ${id}::uuid, ${endpointId}::uuid)`;
   await writeAudit(database, {
     id: rig.ids.uuid(),
     action: 'merchant.created',

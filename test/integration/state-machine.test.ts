@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { cancelDelivery, cancelForClosedEndpoints } from '#adapters/postgres/cancel-deliveries.js';
 import { EndpointRepository } from '#adapters/postgres/endpoints.js';
+import { PostgresRecoveryStore } from '#adapters/postgres/recover-batch.js';
 import { retryDelivery } from '#adapters/postgres/retry-delivery.js';
 import type { AttemptRecord, Claimed, Settlement, SettlementStep } from '#pipeline/delivery-store.js';
 import { HINT_TTL_MS, LANES, type Lane } from '#pipeline/hint-queue.js';
@@ -50,6 +51,7 @@ type Command =
       readonly do: 'settle again' | 'release' | 'give up' | 'expire' | 'retry' | 'cancel' | 'come due';
       readonly of: number;
     }
+  | { readonly do: 'recover'; readonly of: number; readonly statuses: string[] }
   | { readonly do: 'pause' | 'enable' | 'disable'; readonly of: number };
 
 type Result = 'success' | 'failure' | 'failure, later' | 'final failure' | 'gone';
@@ -104,6 +106,14 @@ const commandArbitrary: fc.Arbitrary<Command> = fc.oneof(
   {
     weight: 6,
     arbitrary: fc.record({ do: fc.constantFrom('end closed', 'repair', 'reconcile', 'reconcile') }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('recover' as const),
+      of,
+      statuses: fc.subarray(['failed', 'cancelled', 'succeeded'], { minLength: 1 }),
+    }),
   },
   { weight: 3, arbitrary: fc.record({ do: fc.constantFrom('pause', 'enable', 'enable', 'disable'), of }) },
 );
@@ -218,6 +228,8 @@ async function run(world: World, command: Command): Promise<void> {
       if (id !== undefined) await cancelDelivery(rig.database, { id });
       return;
     }
+    case 'recover':
+      return recover(world, world.endpoint(command.of), command.statuses);
     case 'pause':
     case 'enable':
     case 'disable':
@@ -226,6 +238,27 @@ async function run(world: World, command: Command): Promise<void> {
       }));
       return;
   }
+}
+
+/** As the API makes it, without the count. Whoever runs at the same time may take batches of it. */
+async function recover(world: World, endpointId: string, statuses: string[]): Promise<void> {
+  const [clock] = await rig.database.$queryRaw<{ now: Date }[]>`SELECT clock_timestamp() AS now`;
+  const now = new Date((clock?.now.getTime() ?? 0) + 1);
+  await rig.database.recovery.create({
+    data: {
+      id: rig.ids.uuid(),
+      merchantId: world.merchantId,
+      endpointId,
+      since: new Date(now.getTime() - 3_600_000),
+      until: now,
+      createdAt: now,
+      statuses,
+      status: 'running',
+      total: 0,
+    },
+  });
+  const store = new PostgresRecoveryStore(rig.database);
+  while ((await store.recoverBatch(2)) !== null);
 }
 
 const STATUS_AFTER = { pause: 'paused', enable: 'enabled', disable: 'disabled' } as const;
@@ -304,7 +337,8 @@ interface GateRow {
 async function inspect(world: World): Promise<void> {
   const deliveries = await rig.database.$queryRaw<DeliveryRow[]>`
     SELECT d.id, d.status, array_remove(ARRAY[
-      CASE WHEN final <> (o.delivery_id IS NULL) AND NOT (final AND o.single) THEN 'final, or one open row' END,
+      CASE WHEN final <> (o.delivery_id IS NULL) AND NOT (final AND (o.single OR d.status = 'succeeded'))
+           THEN 'final, or one open row, or sent again after it succeeded' END,
       CASE WHEN o.single AND NOT final THEN 'only a final delivery is tried just once more' END,
       CASE WHEN final <> (d.completed_at IS NOT NULL) THEN 'completed when final' END,
       CASE WHEN num_nulls(o.lease_token, o.lease_until, o.attempt_id) NOT IN (0, 3) THEN 'a lease is whole' END,

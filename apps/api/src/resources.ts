@@ -7,6 +7,7 @@ import { EventsModule } from './events/events.module.js';
 import { MerchantsModule } from './merchants/merchants.module.js';
 import { StatsModule } from './stats/stats.module.js';
 import { PublicKeysModule } from './public-keys/public-keys.module.js';
+import { RecoveriesModule } from './recoveries/recoveries.module.js';
 import { WebhooksModule } from './webhooks/webhooks.module.js';
 
 /** One module a resource folder; a new folder is added here and nowhere else. */
@@ -20,4 +21,5 @@ export const RESOURCE_MODULES: readonly Type[] = [
   DeliveriesModule,
   AuditModule,
   StatsModule,
+  RecoveriesModule,
 ];

@@ -135,10 +135,12 @@ async function startApp(
     headerPrefix: service.headerPrefix,
     readinessChecks: checks,
   };
+  const { disableAfterDays } = service;
+  const worker = WorkerModule.register({ ...foundation, sender, disableAfterDays });
   const app = await NestFactory.create<NestFastifyApplication>(
     {
       module: StandaloneRoot,
-      imports: [ApiModule.register(api), WorkerModule.register({ ...foundation, sender })],
+      imports: [ApiModule.register(api), worker],
     },
     createAdapter(api),
     { logger: nestLogger(foundation.logger), bodyParser: false, abortOnError: false },

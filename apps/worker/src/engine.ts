@@ -1,14 +1,18 @@
+import { PostgresAcceptStore } from '#adapters/postgres/accept-store.js';
 import { PostgresDeliveryStore } from '#adapters/postgres/delivery-store.js';
 import { isDatabaseAway, isItemsFault } from '#adapters/postgres/database-error.js';
 import type { Database } from '#adapters/postgres/database.js';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { DispatchReport } from '#observability/dispatch-report.js';
+import { compileEventTypeSchema } from '#adapters/json-schema/event-type-schema.js';
 import type { IdMaker } from '#domain/ids.js';
+import { Acceptor } from '#pipeline/accept.js';
 import { Claimer } from '#pipeline/claim.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
 import { Deliverer } from '#pipeline/deliver.js';
 import { Dispatcher } from '#pipeline/dispatch.js';
+import { EventTypes } from '#pipeline/event-types.js';
 import type { ReachFailpoint } from '#pipeline/failpoints.js';
 import { hintBudgets } from '#pipeline/hint-budget.js';
 import type { HintQueue, Lane } from '#pipeline/hint-queue.js';
@@ -17,6 +21,7 @@ import type { SecretBox } from '#pipeline/secret-box.js';
 import type { Sender } from '#pipeline/sender.js';
 import { Releaser, Settler } from '#pipeline/settle.js';
 import type { Brand } from '#pipeline/sign.js';
+import { Subscriptions } from '#pipeline/subscriptions.js';
 import { Targets } from '#pipeline/targets.js';
 
 export interface EngineParts {
@@ -39,6 +44,8 @@ export interface DeliveryEngine {
   readonly dispatcher: Dispatcher;
   readonly store: PostgresDeliveryStore;
   readonly inFlight: InFlight;
+  /** For the events that Posthorn itself has to tell. */
+  readonly acceptor: Acceptor;
 }
 
 export function createDeliveryEngine(parts: EngineParts): DeliveryEngine {
@@ -63,5 +70,15 @@ export function createDeliveryEngine(parts: EngineParts): DeliveryEngine {
     random: Math.random,
     ...(parts.reachFailpoint !== undefined && { reach: parts.reachFailpoint }),
   });
-  return { deliverer, dispatcher, store, inFlight };
+  const acceptStore = new PostgresAcceptStore(parts.database, parts.clock);
+  const nowMs = () => parts.clock.nowMs();
+  const acceptor = new Acceptor(
+    acceptStore,
+    new Subscriptions(acceptStore),
+    new EventTypes(acceptStore, compileEventTypeSchema),
+    parts.ids,
+    nowMs,
+    dispatcher,
+  );
+  return { deliverer, dispatcher, store, inFlight, acceptor };
 }

@@ -27,6 +27,7 @@ async function main(): Promise<void> {
   const worker = WorkerModule.register({
     ...foundation,
     sender,
+    disableAfterDays: configuration.disableAfterDays,
     reachFailpoint: armFailpoints(process.env['POSTHORN_DANGEROUS_FAILPOINTS'], () =>
       process.kill(process.pid, 'SIGKILL'),
     ),

@@ -1,3 +1,5 @@
+import type { Logger } from 'pino';
+
 export interface NextRun {
   readonly pauseMs: number;
 }
@@ -42,3 +44,22 @@ export class Repeater {
     this.timer = setTimeout(() => this.start(), pauseMs * (0.9 + 0.2 * Math.random()));
   }
 }
+
+/** A repeater that logs what failed, at most once in a while. */
+export function sweep(
+  log: Logger,
+  name: string,
+  pauseMs: number,
+  work: () => Promise<NextRun | void>,
+): Repeater {
+  let lastToldMs = -Infinity;
+  return new Repeater(pauseMs, work, (error) => {
+    const nowMs = performance.now();
+    if (nowMs - lastToldMs < TELL_AGAIN_MS) return;
+    lastToldMs = nowMs;
+    log.error({ err: error }, `sweep of ${name} failed`);
+  });
+}
+
+/** While the database is away, a line a minute says so; one a second would bury everything else. */
+const TELL_AGAIN_MS = 60_000;

@@ -15,7 +15,7 @@ import { reconcile } from '#pipeline/reconcile.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
 import type { DeliveryEngine } from './engine.js';
 import { Erasures } from './erasures.js';
-import { type NextRun, Repeater } from './repeater.js';
+import { type NextRun, type Repeater, sweep } from './repeater.js';
 import type { Retention } from './retention.js';
 import { CLOCK, DATABASE, ENGINE, LOGGER, METRICS, RETENTION, SECRET_BOX } from './tokens.js';
 
@@ -110,13 +110,7 @@ export class Sweeps implements OnApplicationBootstrap {
   }
 
   private repeater(name: string, pauseMs: number, work: () => Promise<NextRun | void>): Repeater {
-    let lastToldMs = -Infinity;
-    return new Repeater(pauseMs, work, (error) => {
-      const nowMs = performance.now();
-      if (nowMs - lastToldMs < TELL_AGAIN_MS) return;
-      lastToldMs = nowMs;
-      this.log.error({ err: error }, `sweep of ${name} failed`);
-    });
+    return sweep(this.log, name, pauseMs, work);
   }
 }
 
@@ -144,5 +138,3 @@ const STATS_MS = 300_000;
 const HOUR_MS = 3_600_000;
 /** Nothing signs with an expired secret; this is only how long it still lies there, sealed. */
 const SECRETS_MS = 60_000;
-/** While the database is away, a line a minute says so; one a second would bury everything else. */
-const TELL_AGAIN_MS = 60_000;

@@ -12,3 +12,5 @@ export const LOGGER = Symbol('WORKER_LOGGER');
 export const METRICS = Symbol('WORKER_METRICS');
 /** `SecretBox` of #pipeline/secret-box.js */
 export const SECRET_BOX = Symbol('WORKER_SECRET_BOX');
+/** `number | null`: days after which an endpoint that only fails is disabled; null: never */
+export const DISABLE_AFTER_DAYS = Symbol('DISABLE_AFTER_DAYS');

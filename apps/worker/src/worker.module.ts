@@ -10,16 +10,28 @@ import type { Queue } from 'bullmq';
 import type { MaintenanceSessions } from '#adapters/postgres/maintenance-session.js';
 import { QUEUE_OF_LANE, type QueueConnection } from '#adapters/queue/queue-connection.js';
 import { createDeliveryEngine, type DeliveryEngine, type EngineParts } from './engine.js';
+import { EndpointSweeps } from './endpoint-sweeps.js';
 import { FastHintProcessor, SlowHintProcessor, SuspectHintProcessor } from './hint-processors.js';
 import { Retention } from './retention.js';
 import { Sweeps } from './sweeps.js';
-import { CLOCK, DATABASE, ENGINE, LOGGER, METRICS, RETENTION, SECRET_BOX } from './tokens.js';
+import {
+  CLOCK,
+  DATABASE,
+  DISABLE_AFTER_DAYS,
+  ENGINE,
+  LOGGER,
+  METRICS,
+  RETENTION,
+  SECRET_BOX,
+} from './tokens.js';
 
 export interface WorkerOptions extends EngineParts {
   readonly queues: QueueConnection;
   readonly maintenance: MaintenanceSessions;
   /** For how many days the log is kept. */
   readonly retentionDays: number;
+  /** After which an endpoint that only fails is disabled; null: never. */
+  readonly disableAfterDays: number | null;
 }
 
 const PROCESSORS = [FastHintProcessor, SlowHintProcessor, SuspectHintProcessor];
@@ -32,6 +44,7 @@ class WorkerShutdown implements BeforeApplicationShutdown {
   constructor(
     @Inject(ENGINE) private readonly engine: DeliveryEngine,
     @Inject(Sweeps) private readonly sweeps: Sweeps,
+    @Inject(EndpointSweeps) private readonly endpointSweeps: EndpointSweeps,
     @Inject(HINT_PROCESSORS) private readonly processors: readonly WorkerHost[],
     @Inject(NEST_QUEUES) private readonly queues: readonly Queue[],
   ) {
@@ -42,7 +55,8 @@ class WorkerShutdown implements BeforeApplicationShutdown {
   async beforeApplicationShutdown(): Promise<void> {
     const workers = this.processors.map(({ worker }) => worker);
     const paused = Promise.allSettled(workers.map((worker) => worker.pause(true)));
-    await Promise.all([paused, this.sweeps.stop(), this.engine.deliverer.stop(SHUTDOWN_GRACE_MS)]);
+    const sweepsStopped = Promise.all([this.sweeps.stop(), this.endpointSweeps.stop()]);
+    await Promise.all([paused, sweepsStopped, this.engine.deliverer.stop(SHUTDOWN_GRACE_MS)]);
     await this.engine.dispatcher.drained();
     // By force: politely they would wait for a Redis that is away for as long as it is. What they still count as active are
     // hints whose deliveries are settled or given back, and BullMQ's giving them out once more does no harm.
@@ -72,7 +86,9 @@ export class WorkerModule {
         { provide: METRICS, useValue: options.metrics },
         { provide: SECRET_BOX, useValue: options.secretBox },
         { provide: RETENTION, useValue: new Retention(options) },
+        { provide: DISABLE_AFTER_DAYS, useValue: options.disableAfterDays },
         Sweeps,
+        EndpointSweeps,
         ...PROCESSORS,
         {
           provide: HINT_PROCESSORS,

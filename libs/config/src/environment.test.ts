@@ -40,6 +40,7 @@ describe('readEnvironment', () => {
       trustedProxies: [],
       retentionDays: 30,
       egressProxy: null,
+      disableAfterDays: 5,
       logLevel: 'info',
       assumed: [],
     });
@@ -103,11 +104,21 @@ describe('readEnvironment', () => {
       POSTHORN_TRUSTED_PROXIES: 'nginx',
       POSTHORN_RETENTION_DAYS: '401',
       POSTHORN_EGRESS_PROXY: 'https://posthorn:hunter2@proxy',
+      POSTHORN_DISABLE_AFTER_DAYS: '0',
       LOG_LEVEL: 'loud',
     };
     const problems = problemsOf(() => readEnvironment('api', wrong));
     expect(problems.map((line) => line.split(' ', 1)[0])).toEqual(Object.keys(wrong));
     expect(problems.join('\n')).not.toContain('hunter2');
+  });
+
+  test.each<[string, number | null]>([
+    ['off', null],
+    ['0.5', 0.5],
+    ['365', 365],
+  ])('POSTHORN_DISABLE_AFTER_DAYS=%s', (text, disableAfterDays) => {
+    const source = { POSTHORN_DISABLE_AFTER_DAYS: text };
+    expect(readEnvironment('standalone', source)).toMatchObject({ disableAfterDays });
   });
 
   test.each([

@@ -16,6 +16,8 @@ const PORT_MAX = 65_535;
 const API_RATE_PER_SECOND_MAX = 100_000;
 /** A year and a month: three tables of a partition a day, all of which a list that finds little has to plan for. */
 const RETENTION_DAYS_MAX = 400;
+/** Whoever wants more wants `off`. */
+const DAYS_MAX = 365;
 
 /** What a variable's documentation is made of; `default` is how it would be written in the environment. */
 interface Documented {
@@ -115,6 +117,11 @@ const environment = z.object({
     meaning:
       'HTTP proxy that everything is sent through, by CONNECT, such as `http://user:password@proxy.internal:3128`. Addresses are still looked up and judged here, and the proxy is given the judged one.',
   }),
+  POSTHORN_DISABLE_AFTER_DAYS: variable(z.string().default('5').transform(toDays), {
+    default: '5',
+    meaning:
+      'An endpoint is disabled once every attempt of this many days has failed, and at least ten; `off`: never.',
+  }),
   LOG_LEVEL: variable(
     z
       .string()
@@ -158,6 +165,8 @@ export interface Configuration {
   readonly retentionDays: number;
   /** With its credentials. */
   readonly egressProxy: string | null;
+  /** May be a fraction; null: never. */
+  readonly disableAfterDays: number | null;
   readonly logLevel: Environment['LOG_LEVEL'];
   /** What standalone has set because the environment did not, as `NAME=value`. */
   readonly assumed: readonly string[];
@@ -229,6 +238,7 @@ function toConfiguration(values: Environment, assumed: readonly string[]): Confi
     trustedProxies: values.POSTHORN_TRUSTED_PROXIES,
     retentionDays: values.POSTHORN_RETENTION_DAYS,
     egressProxy: values.POSTHORN_EGRESS_PROXY ?? null,
+    disableAfterDays: values.POSTHORN_DISABLE_AFTER_DAYS,
     logLevel: values.LOG_LEVEL,
     assumed,
   };
@@ -321,6 +331,12 @@ function toRetentionDays(text: string, context: Context): number {
 function toBoolean(text: string, context: Context): boolean {
   if (text === 'true' || text === 'false') return text === 'true';
   return refuse(context, 'must be true or false');
+}
+
+function toDays(text: string, context: Context): number | null {
+  if (text.trim() === 'off') return null;
+  const days = /^\d{1,4}(?:\.\d{1,6})?$/.test(text) ? Number(text) : Number.NaN;
+  return days > 0 && days <= DAYS_MAX ? days : refuse(context, `must be days, at most ${DAYS_MAX}, or off`);
 }
 
 function toUrl(...protocols: readonly string[]): (text: string, context: Context) => string {

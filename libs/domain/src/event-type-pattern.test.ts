@@ -1,7 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 
-import { isEventType, isEventTypePattern, matchesEventType } from './event-type-pattern.js';
+import {
+  isEventType,
+  isEventTypePattern,
+  matchesEventType,
+  patternsOfOperational,
+} from './event-type-pattern.js';
+import { OPERATIONAL_EVENT_TYPES } from './operational-event.js';
 
 const segment = fc.stringMatching(/^[A-Za-z0-9_-]{1,8}$/);
 const eventType = fc.array(segment, { minLength: 1, maxLength: 6 }).map((segments) => segments.join('.'));
@@ -60,10 +66,21 @@ describe('matching', () => {
     [['payment.*'], 'payment_intent.failed', false],
     [['a.b.*'], 'a.c.d', false],
     [['*'], 'anything', true],
+    [['*'], 'webhook.opened', true],
+    // Operational events have to be asked for.
+    [['*'], 'webhook.failing', false],
+    [['*', 'webhook.*'], 'webhook.failing', true],
+    [['delivery.exhausted'], 'delivery.exhausted', true],
     [['refund.processed', 'payment.*'], 'payment.failed', true],
     [[], 'payment.failed', false],
   ])('%j and %s: %p', (patterns, type, expected) => {
     expect(matchesEventType(patterns, type)).toBe(expected);
+  });
+
+  test.each(OPERATIONAL_EVENT_TYPES)('the patterns of %s are those that match it', (type) => {
+    const patterns = patternsOfOperational(type, false);
+    expect(patterns.map((pattern) => matchesEventType([pattern], type))).toEqual([true, true]);
+    expect(patternsOfOperational(type, true)).toEqual([...patterns, '*']);
   });
 
   test('a type matches itself, *, and each of its proper beginnings with .*', () => {

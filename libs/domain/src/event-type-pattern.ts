@@ -1,9 +1,17 @@
+import { isOperationalEventType, type OperationalEventType } from './operational-event.js';
+
 /** Long enough for any naming scheme, short enough to index. */
 export const EVENT_TYPE_LENGTH_MAX = 128;
 
 const EVENT_TYPE = /^[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*$/;
 const EVERYTHING = '*';
 const ANY_BELOW = '.*';
+
+/** The patterns that match an operational type; for the operator's own endpoints `*` does, because they get nothing else. */
+export function patternsOfOperational(type: OperationalEventType, isOperator: boolean): string[] {
+  const [family] = type.split('.', 1);
+  return [type, `${family}${ANY_BELOW}`, ...(isOperator ? [EVERYTHING] : [])];
+}
 
 /** True for segments of `A–Z a–z 0–9 _ -` joined by single dots, at most 128 characters. */
 export function isEventType(text: string): boolean {
@@ -18,12 +26,14 @@ export function isEventTypePattern(text: string): boolean {
 }
 
 /**
- * True when any of the patterns matches: `*` matches every type, `payment.*` every type with one or more further
- * segments (not `payment` itself), anything else itself only. Case counts.
+ * True when any of the patterns matches: `*` matches every type but the operational ones, which have to be asked for,
+ * `payment.*` every type with one or more further segments (not `payment` itself), anything else itself only. Case
+ * counts.
  */
 export function matchesEventType(patterns: readonly string[], type: string): boolean {
   return patterns.some((pattern) => {
-    if (pattern === type || pattern === EVERYTHING) return true;
+    if (pattern === type) return true;
+    if (pattern === EVERYTHING) return !isOperationalEventType(type);
     return pattern.endsWith(ANY_BELOW) && type.startsWith(pattern.slice(0, -1));
   });
 }

@@ -36,7 +36,8 @@ export interface EventDraft {
 }
 
 export interface AcceptRequest {
-  readonly apiKeyId: string;
+  /** Null: it comes from Posthorn itself. */
+  readonly apiKeyId: string | null;
   /** Of one request: taken all or none. No producer id stands in it twice. */
   readonly events: readonly EventDraft[];
   readonly idempotencyKey: { readonly key: string; readonly merchantId: string } | null;
@@ -248,7 +249,8 @@ class PendingRequest {
   }
 
   refuseKeys(apiKeyIds: readonly string[]): void {
-    if (apiKeyIds.includes(this.request.apiKeyId)) this.outcome = { kind: 'key_refused' };
+    const { apiKeyId } = this.request;
+    if (apiKeyId !== null && apiKeyIds.includes(apiKeyId)) this.outcome = { kind: 'key_refused' };
   }
 
   accepted(events: readonly AcceptedEvent[]): void {
@@ -374,7 +376,7 @@ function planBatch(
     batch: {
       merchants: [...merchants].map(([id, { configVersion }]) => ({ id, configVersion })),
       catalogueVersion: types.version,
-      apiKeyIds: [...new Set(requests.map(({ request }) => request.apiKeyId))],
+      apiKeyIds: [...new Set(requests.map(({ request }) => request.apiKeyId))].filter((id) => id !== null),
       idempotencyKeys,
       events,
       deliveries,

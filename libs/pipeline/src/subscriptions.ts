@@ -1,6 +1,8 @@
 import { LRUCache } from 'lru-cache';
-import { matchesEventType } from '#domain/event-type-pattern.js';
+import { matchesEventType, patternsOfOperational } from '#domain/event-type-pattern.js';
 import type { ScalarReader } from '#domain/json-scalar.js';
+import { isOperationalEventType } from '#domain/operational-event.js';
+import { OPERATOR_ID } from '#domain/operator.js';
 import type { AcceptStore, MerchantSubscriptions, SubscribedEndpoint } from './accept-store.js';
 
 /**
@@ -23,7 +25,7 @@ export class Subscriptions {
     }
     if (missing.length === 0) return found;
     for (const [id, loaded] of await this.store.loadSubscriptions(missing)) {
-      const merchant = new CachedMerchant(loaded);
+      const merchant = new CachedMerchant(loaded, id === OPERATOR_ID);
       this.cache.set(id, merchant);
       found.set(id, merchant);
     }
@@ -40,7 +42,10 @@ export class CachedMerchant {
   private readonly endpoints: readonly SubscribedEndpoint[];
   private readonly byType = new Map<string, readonly SubscribedEndpoint[]>();
 
-  constructor(loaded: MerchantSubscriptions) {
+  constructor(
+    loaded: MerchantSubscriptions,
+    private readonly isOperator: boolean,
+  ) {
     this.configVersion = loaded.configVersion;
     this.endpoints = loaded.endpoints;
   }
@@ -55,10 +60,15 @@ export class CachedMerchant {
   private endpointsForType(type: string): readonly SubscribedEndpoint[] {
     const known = this.byType.get(type);
     if (known !== undefined) return known;
-    const matching = this.endpoints.filter((endpoint) => matchesEventType(endpoint.events, type));
+    const matching = this.endpoints.filter(({ events }) => this.matches(events, type));
     if (this.byType.size >= TYPES_MAX) this.byType.clear();
     this.byType.set(type, matching);
     return matching;
+  }
+
+  private matches(patterns: readonly string[], type: string): boolean {
+    if (!this.isOperator || !isOperationalEventType(type)) return matchesEventType(patterns, type);
+    return patternsOfOperational(type, true).some((pattern) => patterns.includes(pattern));
   }
 }
 

@@ -14,6 +14,7 @@ import { PostAnswer } from '#adapters/postgres/idempotent-posts.js';
 import { type OnChange, writeAudit } from '#adapters/postgres/write-audit.js';
 import { type AuditAction, type AuditView, auditedChange } from '#domain/audit-actions.js';
 import type { IdMaker } from '#domain/ids.js';
+import { OPERATOR_ID } from '#domain/operator.js';
 import { principalOf } from '../auth/principal.js';
 import { clientAddressOf } from '../http/client-address.js';
 import { AUDITED } from '../openapi/operation.js';
@@ -55,7 +56,7 @@ export class AuditTrail {
       id: this.ids.uuid(),
       action: this.action,
       keyId: principalOf(this.request).keyId,
-      merchantId,
+      merchantId: merchantId === OPERATOR_ID ? null : merchantId,
       target,
       payload: {
         address: clientAddressOf(this.request),

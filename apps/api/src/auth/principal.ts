@@ -2,6 +2,7 @@ import { createParamDecorator, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import type { Principal } from '#adapters/postgres/api-keys.js';
 import { ID_PREFIXES, parseId } from '#domain/ids.js';
+import { OPERATOR_ID } from '#domain/operator.js';
 import { notFound } from '../http/api-error.js';
 import { stateOf } from '../http/request-state.js';
 
@@ -24,7 +25,7 @@ export function principalOf(request: FastifyRequest): Principal {
 export function actingMerchant(principal: Principal, merchantId: unknown): string | null {
   if (merchantId === undefined) return principal.merchantId;
   const named = typeof merchantId === 'string' ? parseId(ID_PREFIXES.merchant, merchantId) : null;
-  if (named === null) throw notFound();
+  if (named === null || named === OPERATOR_ID) throw notFound();
   if (principal.merchantId !== null && principal.merchantId !== named) throw notFound();
   return named;
 }

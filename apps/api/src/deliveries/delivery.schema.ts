@@ -3,16 +3,13 @@ import { ATTEMPTS_SHOWN_MAX, type DeliveryRecord } from '#adapters/postgres/deli
 import { DELIVERY_STATUSES, OUTCOMES, TRIGGERS } from '#domain/attempt-outcome.js';
 import { isEventType } from '#domain/event-type-pattern.js';
 import { formatId, ID_PREFIXES, uuidTimeMs } from '#domain/ids.js';
-import { parseRfc3339 } from '#domain/timestamps.js';
 import { eventView } from '../events/event-view.js';
 import { isEventId } from '../events/events.schema.js';
-import { idOf, instant, timestamp } from '../http/fields.js';
+import { idOf, instant, moment, owner, viewOwner } from '../http/fields.js';
 import { pageOf, pageQuery } from '../paging/page.js';
 
 /** What a status line can carry (RFC 9110, 15): receivers do send codes that mean nothing. */
 const STATUS_CODE = /^[1-9]\d\d$/;
-
-const moment = timestamp.transform((value) => parseRfc3339(value) ?? Number.NaN);
 
 const filters = {
   merchant_id: z.string().optional(),
@@ -48,7 +45,7 @@ export const deliveryView = z
   .object({
     id: idOf(ID_PREFIXES.delivery),
     webhook_id: idOf(ID_PREFIXES.endpoint),
-    merchant_id: idOf(ID_PREFIXES.merchant),
+    merchant_id: owner,
     event_id: z.string().meta({ description: "The producer's own id, or the one that was made." }),
     event_type: z.string(),
     status: z.enum(DELIVERY_STATUSES).meta({
@@ -140,7 +137,7 @@ export function viewDelivery(delivery: DeliveryRecord): DeliveryView {
   return {
     id: formatId(ID_PREFIXES.delivery, delivery.id),
     webhook_id: formatId(ID_PREFIXES.endpoint, delivery.endpointId),
-    merchant_id: formatId(ID_PREFIXES.merchant, delivery.merchantId),
+    merchant_id: viewOwner(delivery.merchantId),
     event_id: delivery.producerId ?? formatId(ID_PREFIXES.event, delivery.eventId),
     event_type: delivery.eventType,
     status: delivery.status,

@@ -1,14 +1,14 @@
 import * as z from 'zod';
 import type { EventRecord } from '#adapters/postgres/event-log.js';
 import { formatId, ID_PREFIXES } from '#domain/ids.js';
-import { idOf, instant } from '../http/fields.js';
+import { instant, owner, viewOwner } from '../http/fields.js';
 import { utf8, withLastMember } from '../http/json-text.js';
 
 export const eventView = z
   .object({
     id: z.string().meta({ description: "The producer's own id, or the one that was made." }),
     type: z.string(),
-    merchant_id: idOf(ID_PREFIXES.merchant),
+    merchant_id: owner,
     created_at: instant,
     ordering_key: z.string().nullable(),
     deliver_at: instant.nullable(),
@@ -29,7 +29,7 @@ export function eventJson(event: EventRecord): string {
   const rest = {
     id: publicIdOf(event),
     type: event.type,
-    merchant_id: formatId(ID_PREFIXES.merchant, event.merchantId),
+    merchant_id: viewOwner(event.merchantId),
     created_at: event.createdAt.toISOString(),
     ordering_key: event.orderingKey,
     deliver_at: event.deliverAt?.toISOString() ?? null,

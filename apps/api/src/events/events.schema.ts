@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { isEventType } from '#domain/event-type-pattern.js';
+import { isOperationalEventType } from '#domain/operational-event.js';
 import { ID_PREFIXES, parseId } from '#domain/ids.js';
 import { parseRfc3339 } from '#domain/timestamps.js';
 import type { AcceptedEvent } from '#pipeline/accept.js';
@@ -41,6 +42,10 @@ const common = {
   type: z
     .string()
     .refine(isEventType, 'must be segments of A–Z a–z 0–9 _ - joined by dots, at most 128 characters')
+    .refine(
+      (type) => !isOperationalEventType(type),
+      "is the type of one of Posthorn's own operational events",
+    )
     .meta({ examples: ['payment.success'], maxLength: 128, pattern: '^[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*$' }),
   id: z
     .string()

@@ -33,8 +33,8 @@ export function notFound(): ApiError {
   return new ApiError('not_found', 'There is nothing here that this key can see.');
 }
 
-export function conflict(message: string): ApiError {
-  return new ApiError('conflict', message);
+export function conflict(message: string, data: unknown = null): ApiError {
+  return new ApiError('conflict', message, data);
 }
 
 /** 422 with every problem at its path. */

@@ -1,4 +1,6 @@
 import * as z from 'zod';
+import { formatId, ID_PREFIXES } from '#domain/ids.js';
+import { OPERATOR_ID } from '#domain/operator.js';
 import { parseRfc3339, TIMESTAMP_LENGTH_MAX } from '#domain/timestamps.js';
 
 /** A line that people read: a name, a title. */
@@ -47,6 +49,9 @@ export const timestamp = z
   })
   .meta({ format: 'date-time' });
 
+/** The same as Unix milliseconds. */
+export const moment = timestamp.transform((value) => parseRfc3339(value) ?? Number.NaN);
+
 /** A timestamp in an answer. */
 export const instant = z.iso.datetime({ precision: 3 }).meta({
   description: 'RFC 3339, UTC, milliseconds',
@@ -60,6 +65,13 @@ export function idOf(prefix: string): z.ZodString {
     pattern: `^${prefix}_[0-7][0-9a-hjkmnp-tv-z]{25}$`,
     examples: [`${prefix}_01h455vb4pex5vsknk084sn02q`],
   });
+}
+
+/** Whose something is, in an answer. */
+export const owner = idOf(ID_PREFIXES.merchant).nullable().meta({ description: "null: the operator's own." });
+
+export function viewOwner(merchantId: string): string | null {
+  return merchantId === OPERATOR_ID ? null : formatId(ID_PREFIXES.merchant, merchantId);
 }
 
 /** The merchant's own pairs of strings. `__proto__` is refused by name, because it would be lost on the way. */

@@ -152,7 +152,8 @@ describe('list', () => {
     } while (cursor !== null);
     expect(seen.slice(0, 5)).toEqual(made.reverse());
     expect(seen).toEqual([...new Set(seen)].sort().reverse());
-    expect(seen).toHaveLength(await api.database.merchant.count());
+    // The operator has a row of its own and is no merchant.
+    expect(seen).toHaveLength((await api.database.merchant.count()) - 1);
   });
 });
 

@@ -17,7 +17,7 @@ const errorSchema = z
       .meta({ description: 'For programs: stable.' }),
     message: z.string().meta({ description: 'For people: may change.' }),
     data: z
-      .object({ errors: z.array(z.object({ path: z.string(), message: z.string() })) })
+      .object({ errors: z.array(z.object({ path: z.string(), message: z.string() })).optional() })
       .loose()
       .nullable()
       .meta({ description: 'For invalid input: each problem and the path of its field.' }),

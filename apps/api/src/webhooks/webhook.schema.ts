@@ -13,7 +13,7 @@ import { PAYLOAD_FORMATS } from '#domain/payload-format.js';
 import { DEFAULT_RETRY_SCHEDULE_SECONDS, RETRY_PRESETS, type RetryPreset } from '#domain/retry-schedule.js';
 import { SECRET_LENGTH_MAX, SECRET_LENGTH_MIN } from '#domain/secret.js';
 import { isStandardWebhooks, SIGNATURE_SCHEMES } from '#domain/signature.js';
-import { idOf, instant, metadata, text } from '../http/fields.js';
+import { idOf, instant, metadata, owner, text, viewOwner } from '../http/fields.js';
 import { pageOf, pageQuery } from '../paging/page.js';
 import { filter, requiredResponse, successStatuses, viewFilter, viewRequiredResponse } from './conditions.js';
 import {
@@ -70,7 +70,10 @@ const events = z
   .min(1)
   .max(PATTERNS_MAX)
   .meta({
-    description: 'An exact type, `payment.*` for one or more further segments, or `*`.',
+    description:
+      'An exact type, `payment.*` for one or more further segments, or `*`. Operational events (`webhook.failing`, ' +
+      '`webhook.recovered`, `webhook.disabled`, `delivery.exhausted`) have to be asked for by their own name, or as ' +
+      '`webhook.*` and `delivery.*`: `*` does not match them.',
     examples: [['payment.*', 'refund.processed']],
   });
 
@@ -158,7 +161,15 @@ const oneSchedule = {
 
 export const webhookCreate = z
   .strictObject({
-    merchant_id: z.string().optional().meta({ description: 'Whose it is; needed with a platform key.' }),
+    merchant_id: z
+      .string()
+      .nullable()
+      .optional()
+      .meta({
+        description:
+          "Whose it is; needed with a platform key. null, with a platform key: the operator's own, which gets the " +
+          'operational events about every merchant and nothing else.',
+      }),
     url,
     events,
     secret: givenSecret.optional(),
@@ -222,7 +233,7 @@ export type WebhookUpdate = z.infer<typeof webhookUpdate>;
 export const webhookView = z
   .object({
     id: idOf(ID_PREFIXES.endpoint),
-    merchant_id: idOf(ID_PREFIXES.merchant),
+    merchant_id: owner,
     url: z.string(),
     events: z.array(z.string()),
     description: z.string().nullable(),
@@ -286,7 +297,7 @@ export function viewWebhook(endpoint: EndpointRecord, nowMs: number): WebhookVie
   const { health } = endpoint;
   return {
     id: formatId(ID_PREFIXES.endpoint, endpoint.id),
-    merchant_id: formatId(ID_PREFIXES.merchant, endpoint.merchantId),
+    merchant_id: viewOwner(endpoint.merchantId),
     url: endpoint.url,
     events: [...endpoint.events],
     description: endpoint.description,

@@ -9,6 +9,7 @@ import { EndpointRepository, ENDPOINTS_PER_MERCHANT_MAX } from '#adapters/postgr
 import { IdempotentPosts, type PostAnswer } from '#adapters/postgres/idempotent-posts.js';
 import { formatId, ID_PREFIXES } from '#domain/ids.js';
 import type { JsonDocument } from '#domain/raw-json.js';
+import { OPERATOR_ID } from '#domain/operator.js';
 import { generateSecret } from '#domain/secret.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
 import { Audit, type AuditTrail } from '../audit/audit-trail.js';
@@ -69,7 +70,7 @@ export class WebhooksController {
     @Idempotency() call: IdempotentCall,
     @Audit() audit: AuditTrail,
   ): Promise<PostAnswer> {
-    const merchantId = actingMerchant(principal, body.merchant_id);
+    const merchantId = ownerOf(principal, body.merchant_id);
     if (merchantId === null)
       throw invalidRequest([{ path: 'merchant_id', message: 'is needed with a platform key' }]);
     const exact = exactFields(document);
@@ -206,6 +207,12 @@ export class WebhooksController {
   #view(endpoint: EndpointRecord): WebhookView {
     return viewWebhook(endpoint, this.clock.nowMs());
   }
+}
+
+/** Whose a new webhook is; null: the platform key has to say. @throws {ApiError} 404 for somebody else's */
+function ownerOf(principal: Principal, merchantId: string | null | undefined): string | null {
+  if (merchantId === null && principal.merchantId === null) return OPERATOR_ID;
+  return actingMerchant(principal, merchantId);
 }
 
 /** @throws {ApiError} 422 `url_not_allowed` */

@@ -32,6 +32,7 @@ import {
 import { Prisma } from './generated/client.js';
 import type { Transaction } from './idempotent-posts.js';
 import type { OnChange } from './write-audit.js';
+import { tellDisabled } from './notices.js';
 
 /** Bounds what one event fans out to, and so what one accept has to write. */
 export const ENDPOINTS_PER_MERCHANT_MAX = 200;
@@ -236,7 +237,8 @@ export class EndpointRepository {
       const after = toEndpointRecord(changed, this.#box);
       if (signsWithPair(effectiveEndpoint(after.overrides, after.merchantDialect)))
         await addSigningPair(tx, this.#box, ref.id);
-      if (changes.status !== undefined) await setGateStatus(tx, owned, changes.status);
+      if (changes.status !== undefined) await setGateStatus(tx, owned, changes.status, current.status);
+      if (changes.status === 'disabled') await tellDisabled(tx, [ref.id], 'manual');
       if (changesMatching(changes, current)) await raiseConfigVersion(tx, owned.merchantId);
       await onChange?.(tx, current, after);
       return after;
@@ -371,14 +373,18 @@ async function raiseConfigVersion(tx: Transaction, merchantId: string): Promise<
   });
 }
 
+/** What an endpoint failed before it was disabled is no reason to disable it again. */
 async function setGateStatus(
   tx: Transaction,
   { id: endpointId, merchantId }: OwnedEndpoint,
-  status: string,
+  status: EndpointStatus,
+  before?: EndpointStatus,
 ): Promise<void> {
+  const isNewStart = status === 'disabled' || before === 'disabled';
+  const cleared = isNewStart ? { failingSince: null, failingAttempts: 0, isFailingTold: false } : {};
   await tx.endpointGate.update({
     where: { endpointId, merchantId },
-    data: { status },
+    data: { status, ...cleared },
     select: { endpointId: true },
   });
 }

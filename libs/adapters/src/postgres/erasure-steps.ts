@@ -23,6 +23,7 @@ export const ERASURE_STEPS: readonly ErasureStep[] = [
   { name: 'idempotency keys', run: removeHeaderKeys },
   { name: 'statistics', run: removeStats },
   { name: 'payload retention', run: removePayloadSweep },
+  { name: 'notices', run: removeNotices },
   { name: 'endpoints', run: removeEndpoints },
   { name: 'API keys', run: removeApiKeys },
   { name: 'what the audit log says', run: eraseAuditPayloads },
@@ -111,6 +112,12 @@ async function removePayloadSweep(tx: Statements, merchantId: string, limit: num
     DELETE FROM held_payloads
     WHERE event_id IN (SELECT event_id FROM held_payloads WHERE merchant_id = ${merchantId}::uuid LIMIT ${limit})`;
   return held + (await tx.$executeRaw`DELETE FROM payload_sweeps WHERE merchant_id = ${merchantId}::uuid`);
+}
+
+function removeNotices(tx: Statements, merchantId: string, limit: number): Promise<number> {
+  return tx.$executeRaw`
+    DELETE FROM notices
+    WHERE position IN (SELECT position FROM notices WHERE merchant_id = ${merchantId}::uuid LIMIT ${limit})`;
 }
 
 /** An endpoint with all that hangs on it; deleted ones too, whose log is gone by now. */

@@ -1,3 +1,4 @@
+import { OPERATOR_ID } from '#domain/operator.js';
 import type { Database, Statements } from './database.js';
 import type { Merchant, Prisma } from './generated/client.js';
 import type { OnChange } from './write-audit.js';
@@ -22,16 +23,19 @@ export function insertMerchant(database: Merchants, merchant: NewMerchant): Prom
   return database.merchant.create({ data: { ...merchant, metadata: { ...merchant.metadata } } });
 }
 
+/** The operator is none. */
 export function findMerchant(database: Merchants, id: string): Promise<Merchant | null> {
-  return database.merchant.findUnique({ where: { id } });
+  return id === OPERATOR_ID ? Promise.resolve(null) : database.merchant.findUnique({ where: { id } });
 }
 
-/** Newest first. */
+/** Newest first, without the operator. */
 export function listMerchants(
   database: Merchants,
   page: { readonly beforeId: string | null; readonly rowsMax: number },
 ): Promise<Merchant[]> {
-  const where: Prisma.MerchantWhereInput = page.beforeId === null ? {} : { id: { lt: page.beforeId } };
+  const where: Prisma.MerchantWhereInput = {
+    id: { not: OPERATOR_ID, ...(page.beforeId !== null && { lt: page.beforeId }) },
+  };
   return database.merchant.findMany({ where, orderBy: { id: 'desc' }, take: page.rowsMax });
 }
 

@@ -54,7 +54,7 @@ function statement(db: Statements, ids: readonly string[], isLost: Prisma.Sql): 
       ON CONFLICT (id) DO NOTHING
     ), written_deliveries AS (
       UPDATE deliveries d
-      SET status = CASE WHEN lost.single THEN d.status ELSE 'retrying' END,
+      SET status = CASE WHEN lost.single OR d.status = 'succeeded' THEN d.status ELSE 'retrying' END,
           attempt_count = greatest(d.attempt_count, lost.attempt_number),
           last_number = lost.attempt_number, last_outcome = 'unknown', last_status_code = NULL,
           last_error_code = ${WORKER_LOST},

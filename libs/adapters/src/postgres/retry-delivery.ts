@@ -4,6 +4,8 @@ import { HINT_TTL_MS, type Lane } from '#pipeline/hint-queue.js';
 import type { Statements } from './database.js';
 import type { DeliveryRef } from './delivery-log.js';
 import { Prisma } from './generated/client.js';
+import { HAS_PAYLOAD } from './event-payload.js';
+import { REOPENED_HINT_NUMBER } from './hint-number.js';
 
 export type RetryOutcome =
   /** An attempt is due now; whoever holds this is to hint it. */
@@ -53,12 +55,6 @@ export async function retryDelivery(db: Statements, ref: DeliveryRef): Promise<R
 /** A snapshot can be overtaken once by a claim and once by the settle that follows it. */
 const TRIES_MAX = 3;
 
-/**
- * Hint numbers of a final delivery's new open row start at the seconds since this moment, far above what its earlier
- * row can have reached, so that no hint's id is ever used twice. The column is good for 68 years of them.
- */
-const HINT_EPOCH_SECONDS = 1_700_000_000;
-
 async function makeDue(db: Statements, { id: deliveryId, merchantId }: DeliveryRef): Promise<RetryRow[]> {
   const merchant =
     merchantId === undefined ? Prisma.empty : Prisma.sql`AND d.merchant_id = ${merchantId}::uuid`;
@@ -79,7 +75,7 @@ async function makeDue(db: Statements, { id: deliveryId, merchantId }: DeliveryR
              d.payload_format,
              g.status = 'enabled' AS is_gate_open, g.lane,
              d.error_code IS NOT DISTINCT FROM 'payload_conflict' AS has_payload_conflict,
-             CASE WHEN e.redacted_at IS NULL THEN octet_length(e.data) END AS data_bytes,
+             CASE WHEN ${HAS_PAYLOAD} THEN octet_length(e.data) END AS data_bytes,
              o.delivery_id IS NOT NULL AS is_open,
              o.delivery_id IS NOT NULL
                AND (o.lease_until IS NOT NULL OR (o.single AND o.due_at <= now())) AS is_under_way
@@ -100,7 +96,7 @@ async function makeDue(db: Statements, { id: deliveryId, merchantId }: DeliveryR
       INSERT INTO open_deliveries (delivery_id, event_id, endpoint_id, merchant_id, due_at, hinted_until, hint_number,
                                    attempt_number, trigger, single, payload_format, data_bytes)
       SELECT t.id, t.event_id, t.endpoint_id, t.merchant_id, now(), now() + ${HINT_TTL_MS} * interval '1 ms',
-             extract(epoch FROM now())::bigint - ${HINT_EPOCH_SECONDS}, t.attempt_count, 'manual', true,
+             ${REOPENED_HINT_NUMBER}, t.attempt_count, 'manual', true,
              t.payload_format, t.data_bytes
       FROM target t
       WHERE t.status IN ('succeeded', 'failed', 'cancelled') AND t.is_gate_open AND NOT t.is_open

@@ -1,6 +1,7 @@
 import { BREAKER, isBreakerFailure } from '#domain/breaker.js';
 import { ATTEMPT_ERRORS } from '#domain/error-codes.js';
 import { latencyBucket } from '#domain/latency-histogram.js';
+import { FAILING_TOLD_AGAIN_MINUTES, isOperationalEventType } from '#domain/operational-event.js';
 import { HINT_TTL_MS, type Lane } from '#pipeline/hint-queue.js';
 import { DELAYED_HINT_MS_MAX } from '#pipeline/dispatch.js';
 import { LEASE_GRACE_MS, SLOW_LANE_MS, type Settled, type Settlement } from '#pipeline/delivery-store.js';
@@ -8,6 +9,8 @@ import { SLOW_AFTER_MS } from '#pipeline/in-flight.js';
 import type { Statements } from './database.js';
 import { withDeadlockRetry } from './deadlock.js';
 import { byDay, idRange } from './id-range.js';
+import { hasListener } from './notices.js';
+import { Prisma } from './generated/client.js';
 
 interface Row {
   position: bigint;
@@ -74,12 +77,13 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
         ${of(({ attempt }) => attempt.responseBodyTruncated)}::boolean[],
         ${of(({ attempt }) => attempt.remoteAddress)}::text[],
         ${of(({ attempt }) => latencyBucket(attempt.durationMs))}::smallint[],
-        ${of(({ attempt }) => isBreakerFailure(attempt.outcome, attempt.statusCode))}::boolean[]
+        ${of(({ attempt }) => isBreakerFailure(attempt.outcome, attempt.statusCode))}::boolean[],
+        ${of(({ claim }) => isOperationalEventType(claim.event.type))}::boolean[]
       ) WITH ORDINALITY AS i (delivery_id, lease_token, attempt_id, merchant_id, endpoint_id, number, trigger, step,
                               wait_ms, is_gone, started_at_ms, duration_ms, outcome, status_code, error_code,
                               error_message, request_url, request_headers, response_headers, response_body,
                               response_body_truncated, remote_address, latency_bucket,
-                              is_breaker_failure, position)
+                              is_breaker_failure, is_operational, position)
     ), logged_merchants AS MATERIALIZED (
       SELECT id FROM merchants WHERE id = ANY (${merchantIds}::uuid[]) AND status = 'active'
     ), open AS (
@@ -137,16 +141,17 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
         WHERE a.outcome = 'unknown'
     ), written_deliveries AS (
       UPDATE deliveries d
-      SET status = CASE decided.verdict
-                     WHEN 'retrying' THEN 'retrying'
-                     WHEN 'single_failed' THEN CASE d.status WHEN 'cancelled' THEN 'failed' ELSE d.status END
-                     WHEN 'superseded' THEN d.status
+      SET status = CASE
+                     -- Never left, also where a recovery sends it again by the whole schedule.
+                     WHEN d.status = 'succeeded' THEN d.status
+                     WHEN decided.verdict = 'single_failed' THEN CASE d.status WHEN 'cancelled' THEN 'failed' ELSE d.status END
+                     WHEN decided.verdict = 'superseded' THEN d.status
                      ELSE decided.verdict
                    END,
           completed_at = CASE
+                           WHEN d.status = 'succeeded' THEN d.completed_at
                            WHEN decided.verdict = 'retrying' THEN NULL
                            WHEN decided.verdict IN ('single_failed', 'superseded') THEN d.completed_at
-                           WHEN d.status = 'succeeded' THEN d.completed_at
                            ELSE now()
                          END,
           attempt_count = greatest(d.attempt_count, decided.number,
@@ -159,6 +164,7 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
           error_code = CASE WHEN decided.verdict = 'superseded' THEN d.error_code END
       FROM decided
       WHERE d.id = decided.delivery_id AND d.id = ANY (${ids}::uuid[]) AND d.id BETWEEN ${low}::uuid AND ${high}::uuid
+      RETURNING d.id, d.status
     ), waiting AS (
       UPDATE open_deliveries o
       SET due_at = now() + decided.wait_ms * interval '1 millisecond',
@@ -193,14 +199,19 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
       ON CONFLICT (endpoint_id, period_start, outcome, latency_bucket)
         DO UPDATE SET attempts = s.attempts + excluded.attempts
     ), gates AS (
-      SELECT g.endpoint_id, g.breaker_state, g.window_started_at, g.window_attempts AS attempts_before,
-             g.window_failures AS failures_before, ended.*
+      SELECT g.endpoint_id, g.merchant_id, g.breaker_state, g.window_started_at, g.window_attempts AS attempts_before,
+             g.window_failures AS failures_before, g.failing_since, g.failing_told_at, g.is_failing_told,
+             g.status = 'disabled' OR g.endpoint_id IN (SELECT id FROM gone) AS is_closed, ended.*
       FROM (SELECT endpoint_id AS id,
                    bool_or(step = 'succeeded') AS has_success,
                    count(*) FILTER (WHERE step <> 'succeeded')::int AS failures,
                    count(*)::int AS attempts,
                    count(*) FILTER (WHERE is_breaker_failure)::int AS breaker_failures,
                    bool_or(duration_ms > ${SLOW_AFTER_MS}) AS is_slow,
+                   bool_or(step = 'succeeded' AND NOT is_operational) AS has_told_success,
+                   count(*) FILTER (WHERE step <> 'succeeded' AND NOT is_operational)::int AS told_failures,
+                   (array_agg(jsonb_build_object('outcome', outcome, 'status_code', status_code, 'error_code', error_code))
+                      FILTER (WHERE step <> 'succeeded' AND NOT is_operational))[1] AS told_failure,
                    count(*) FILTER (WHERE verdict <> 'superseded' AND is_leased)::int AS leases
             FROM decided GROUP BY endpoint_id) AS ended
       JOIN endpoint_gates g ON g.endpoint_id = ended.id
@@ -225,7 +236,14 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
                 AND window_failures >= window_attempts * ${BREAKER.failureShareMin}::float8
                 AND started_at <= now() - ${BREAKER.windowSecondsMin} * interval '1 second' THEN 'open'
                ELSE breaker_state
-             END AS next_state
+             END AS next_state,
+             CASE
+               WHEN is_closed THEN NULL
+               WHEN has_told_success THEN CASE WHEN is_failing_told THEN 'webhook.recovered' END
+               WHEN told_failures > 0 AND NOT is_failing_told
+                AND (failing_told_at IS NULL
+                     OR failing_told_at <= now() - ${FAILING_TOLD_AGAIN_MINUTES} * interval '1 minute') THEN 'webhook.failing'
+             END AS notice
       FROM windows
     ), written_gates AS (
       UPDATE endpoint_gates g
@@ -233,6 +251,22 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
           consecutive_failures = CASE WHEN v.has_success THEN 0 ELSE g.consecutive_failures + v.failures END,
           last_success_at = CASE WHEN v.has_success THEN now() ELSE g.last_success_at END,
           last_failure_at = CASE WHEN v.failures > 0 THEN now() ELSE g.last_failure_at END,
+          failing_since = CASE
+            WHEN v.is_closed OR v.has_told_success THEN NULL
+            WHEN v.told_failures > 0 THEN coalesce(g.failing_since, now())
+            ELSE g.failing_since
+          END,
+          failing_until = CASE WHEN v.told_failures > 0 THEN now() ELSE g.failing_until END,
+          failing_attempts = CASE
+            WHEN v.is_closed OR v.has_told_success THEN 0
+            ELSE g.failing_attempts + v.told_failures
+          END,
+          is_failing_told = NOT v.is_closed AND CASE v.notice
+            WHEN 'webhook.failing' THEN true
+            WHEN 'webhook.recovered' THEN false
+            ELSE g.is_failing_told
+          END,
+          failing_told_at = CASE v.notice WHEN 'webhook.failing' THEN now() ELSE g.failing_told_at END,
           status = CASE WHEN v.endpoint_id IN (SELECT id FROM gone) THEN 'disabled' ELSE g.status END,
           lane = CASE WHEN v.is_slow THEN 'slow' WHEN g.lane_until < now() THEN 'fast' ELSE g.lane END,
           lane_until = CASE WHEN v.is_slow THEN now() + ${SLOW_LANE_MS} * interval '1 millisecond' ELSE g.lane_until END,
@@ -257,6 +291,30 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
           END
       FROM verdicts v
       WHERE g.endpoint_id = v.endpoint_id
+    ), exhausted AS MATERIALIZED (
+      SELECT decided.delivery_id, decided.endpoint_id, decided.merchant_id
+      FROM decided
+      JOIN written_deliveries d ON d.id = decided.delivery_id AND d.status = 'failed'
+      WHERE decided.verdict = 'failed' AND NOT decided.is_gone AND NOT decided.is_operational
+    ), told AS (
+      INSERT INTO notices (type, merchant_id, endpoint_id, delivery_id, facts)
+      SELECT notice, merchant_id, endpoint_id, NULL::uuid,
+             CASE notice
+               WHEN 'webhook.failing' THEN jsonb_build_object('last_attempt', told_failure)
+               ELSE jsonb_build_object('failing_since',
+                                       to_char(failing_since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
+             END
+      FROM verdicts WHERE notice IS NOT NULL
+      UNION ALL
+      SELECT 'webhook.disabled', merchant_id, id, NULL, '{"disabled_reason": "gone"}'::jsonb
+      FROM gone
+      WHERE id IN (SELECT endpoint_id FROM decided WHERE is_gone AND verdict <> 'superseded' AND NOT is_operational)
+      UNION ALL
+      SELECT 'delivery.exhausted', merchant_id, endpoint_id, delivery_id, '{}'
+      FROM exhausted
+      WHERE merchant_id IN (SELECT merchant_id
+                            FROM (SELECT DISTINCT merchant_id FROM exhausted) AS of
+                            WHERE ${hasListener('delivery.exhausted', Prisma.sql`of.merchant_id`)})
     )
     SELECT position, verdict, hint_number + 1 AS hint_number, lane FROM decided`;
 }

@@ -199,7 +199,9 @@ export async function withClient<Result>(
 /** A delivery is final and closed, or open with a time at which somebody will look at it again. */
 function strandedProblem(delivery: DeliveryRow, open: OpenRow | undefined, nowMs: number): string | null {
   const isFinal = ['succeeded', 'failed', 'cancelled'].includes(delivery.status);
-  if (isFinal) return open === undefined || open.single ? null : `is ${delivery.status} and still open`;
+  // What succeeded stays so while a recovery sends it again.
+  const mayBeOpen = open?.single === true || delivery.status === 'succeeded';
+  if (isFinal) return open === undefined || mayBeOpen ? null : `is ${delivery.status} and still open`;
   if (open === undefined) return `is ${delivery.status} and nobody will send it`;
   if (open.lease_until !== null) {
     const leftMs = open.lease_until.getTime() - nowMs;
