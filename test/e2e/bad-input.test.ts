@@ -74,8 +74,8 @@ async function makeThings(): Promise<void> {
   const otherWebhook = await client.newWebhook(otherMerchant as string, receiver.url('/other'), {
     events: ['made.first'],
   });
-  for (const merchantId of [merchant, otherMerchant])
-    await client.sendEvent(merchantId as string, { type: 'made.first' });
+  const event = await client.sendEvent(merchant as string, { type: 'made.first' });
+  await client.sendEvent(otherMerchant as string, { type: 'made.first' });
   const used = (name: string) => ({ 'idempotency-key': `used-for-${name}` });
   const url = receiver.url('/nobody');
   const answers = [
@@ -117,7 +117,7 @@ async function makeThings(): Promise<void> {
     otherWebhook: otherWebhook.id,
     delivery: delivery.row.id,
     otherDelivery: otherDelivery.row.id,
-    event: delivery.row.event_id,
+    event: event.id,
     keyOfMerchant: own.id,
     keyOfOther: other.id,
   };

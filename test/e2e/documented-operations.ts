@@ -38,8 +38,9 @@ export interface Document {
   readonly components?: { readonly schemas?: Readonly<Record<string, Schema>> };
 }
 
-export type ThingName = 'merchant' | 'merchantKey' | 'platformKey' | 'webhook' | 'delivery' | 'event';
-/** An id of each, all of one merchant but for the platform's key. */
+export type ThingName =
+  'merchant' | 'merchantKey' | 'platformKey' | 'webhook' | 'delivery' | 'event' | 'recovery' | 'eventType';
+/** An id of each, all of one merchant but for the platform's key and its event type. */
 export type Things = Readonly<Record<ThingName, string>>;
 
 /** What the parameter after a collection's name is an id of. */
@@ -48,11 +49,16 @@ const IN_COLLECTION: Readonly<Record<string, ThingName>> = {
   webhooks: 'webhook',
   deliveries: 'delivery',
   events: 'event',
+  recoveries: 'recovery',
+  'event-types': 'eventType',
 };
+/** The platform's, and every merchant may read them. */
+export const SHARED_THINGS: ReadonlySet<ThingName> = new Set<ThingName>(['eventType']);
 const IN_QUERY: Readonly<Record<string, ThingName>> = {
   merchant_id: 'merchant',
   webhook_id: 'webhook',
   event_id: 'event',
+  key_id: 'merchantKey',
 };
 const IN_BODY: Readonly<Record<string, ThingName>> = { merchant_id: 'merchant' };
 /** Names for things that clients make up: they are nobody's. */
@@ -80,6 +86,8 @@ export interface Operation {
   /** Whether a merchant's key can have the scopes. */
   readonly isForMerchants: boolean;
   readonly isList: boolean;
+  /** A list of things that are the platform's. */
+  readonly isSharedList: boolean;
   readonly inPath: readonly IdPlace[];
   readonly inQuery: readonly IdPlace[];
   /** `merchant_id`, wherever it stands in the body. */
@@ -118,12 +126,17 @@ function readOperation(
     isPublic,
     isForMerchants: !isPublic && scopes.every((scope) => MERCHANT_SCOPES.includes(scope)),
     isList: queryNames.includes('cursor'),
+    isSharedList: isShared(IN_COLLECTION[path.split('/').at(-1) ?? '']),
     inPath: pathPlaces(path, unknown),
     inQuery: places(queryNames, IN_QUERY, 'the query', unknown),
     inBody: body === null ? [] : places(propertyNames(document, body), IN_BODY, 'the body', unknown),
     body,
     unknown,
   };
+}
+
+function isShared(thing: ThingName | undefined): boolean {
+  return thing !== undefined && SHARED_THINGS.has(thing);
 }
 
 function pathPlaces(path: string, unknown: string[]): IdPlace[] {

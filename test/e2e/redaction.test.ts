@@ -48,12 +48,17 @@ beforeAll(async () => {
     bytes: `{"merchant_id":"${merchantId}","type":"${TYPE}","id":"charge-1","data":${DATA}}`,
   });
   expect(sent).toMatchObject({ status: 202, body: { deliveries: DIALECTS.length + 1 } });
+  const recovery = await client.post(`/v1/webhooks/${held.id}/recoveries`, {
+    since: new Date(Date.now() - 60_000).toISOString(),
+  });
+  expect(recovery.status).toBe(202);
   ids = {
     '/v1/merchants/{id}': merchantId,
     '/v1/api-keys/{id}': String(platformKey.body['id']),
     '/v1/webhooks/{id}': webhooks[0] ?? '',
     '/v1/events/{id}': 'charge-1',
     '/v1/event-types/{name}': TYPE,
+    '/v1/recoveries/{id}': String(recovery.body['id']),
     '{key_id}': String(key.body['id']),
     held: held.id,
   };

@@ -1,4 +1,10 @@
-import { type Document, type Operation, requestOf, type ThingName } from './documented-operations.js';
+import {
+  type Document,
+  type Operation,
+  requestOf,
+  SHARED_THINGS,
+  type ThingName,
+} from './documented-operations.js';
 import type { Tenant } from './tenants.js';
 import type { WireCall } from './wire.js';
 
@@ -32,6 +38,9 @@ const PREFIXES: Readonly<Record<ThingName, string>> = {
   webhook: 'wh',
   delivery: 'dlv',
   event: 'evt',
+  recovery: 'rec',
+  // A name and no id, and never anybody's own.
+  eventType: '',
 };
 const unknownId = (thing: ThingName): string => `${PREFIXES[thing]}_00000000000000000000000000`;
 
@@ -80,8 +89,10 @@ function keyCases(make: CaseMaker, { scopes, isForMerchants }: Operation, cast: 
   ];
 }
 
-function pathCases(make: CaseMaker, { inPath, isForMerchants }: Operation, cast: Cast, own: string): Case[] {
+function pathCases(make: CaseMaker, operation: Operation, cast: Cast, own: string): Case[] {
+  const { isForMerchants } = operation;
   const { mine, other } = cast;
+  const inPath = operation.inPath.filter(({ thing }) => !SHARED_THINGS.has(thing));
   const cases = inPath.flatMap(({ name, thing }) =>
     ['x', mine.things[thing].toUpperCase(), `${mine.things[thing]}0`, `${mine.things[thing]}%00`, 'req_0']
       .map((id) => make.case('a malformed id in the path', own, [404], { path: { [name]: id } }))

@@ -16,6 +16,8 @@ interface Made {
   readonly key: string;
 }
 
+const SHARED_EVENT_TYPE = 'shared.by.all';
+
 /** @param name stands in everything that the merchant can be recognised by */
 export async function makeTenant(client: ApiClient, name: string, url: string): Promise<Tenant> {
   const merchant = await client.newMerchant({ name, external_id: name, metadata: { name } });
@@ -30,6 +32,17 @@ export async function makeTenant(client: ApiClient, name: string, url: string): 
   const deliveries = await client.get<{ data: { id: string }[] }>(`/v1/deliveries?merchant_id=${merchant}`);
   expect(deliveries.body.data).toHaveLength(4);
   const ids = deliveries.body.data.map(({ id }) => id);
+  // Of statuses that do not overlap, so that both can be there at once.
+  const recoveries = await Promise.all(
+    ['failed', 'cancelled'].map((status) =>
+      client.post<Made & Record<string, unknown>>(`/v1/webhooks/${webhooks[0]?.id}/recoveries`, {
+        since: new Date(Date.now() - 60_000).toISOString(),
+        statuses: [status],
+      }),
+    ),
+  );
+  expect(recoveries.map(({ status }) => status)).toEqual([202, 202]);
+  await client.call('PUT', `/v1/event-types/${SHARED_EVENT_TYPE}`, { bytes: '{}' });
   return {
     key: (key as Made).key,
     things: {
@@ -39,6 +52,8 @@ export async function makeTenant(client: ApiClient, name: string, url: string): 
       webhook: String(webhooks[0]?.id),
       delivery: String(ids[0]),
       event: String(events[0]?.id),
+      recovery: String(recoveries[0]?.body.id),
+      eventType: SHARED_EVENT_TYPE,
     },
     marks: [
       name,
@@ -47,6 +62,7 @@ export async function makeTenant(client: ApiClient, name: string, url: string): 
       ...[...webhooks, ...events].map(({ id }) => id),
       ...webhooks.map(({ secret }) => secret),
       ...ids,
+      ...recoveries.map(({ body }) => body.id),
     ],
   };
 }

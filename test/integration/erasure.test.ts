@@ -107,7 +107,7 @@ async function fill(): Promise<Filled> {
       since: new Date(),
       until: new Date(),
       statuses: [],
-      status: 'done',
+      status: 'completed',
       total: 1n,
     },
   });

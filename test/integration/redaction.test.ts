@@ -307,7 +307,7 @@ describe('masking and retrying at the same time', () => {
     for (const { body } of receiver.requests) expect(body.toString()).toContain(JSON_TEXT);
   });
 
-  test('a delivery that was opened past all of this is still not sent', async () => {
+  test('a delivery that was opened past all of this is not sent, and cancelled', async () => {
     const sent = await send();
     await becomes('succeeded', sent);
     await sweep();
@@ -319,8 +319,10 @@ describe('masking and retrying at the same time', () => {
       SELECT id, event_id, endpoint_id, merchant_id, now(), now(), payload_format, 10
       FROM deliveries WHERE id = ${deliveryId}::uuid`;
     const before = receiver.requests.length;
-    expect(await rig.deliverer.deliverAll('fast', [deliveryId])).toEqual([{ kind: 'released' }]);
+    expect(await rig.deliverer.deliverAll('fast', [deliveryId])).toEqual([{ kind: 'dropped' }]);
     expect(receiver.requests).toHaveLength(before);
-    await rig.database.$executeRaw`DELETE FROM open_deliveries WHERE delivery_id = ${deliveryId}::uuid`;
+    const open = await rig.database.$queryRaw<unknown[]>`
+      SELECT FROM open_deliveries WHERE delivery_id = ${deliveryId}::uuid`;
+    expect(open).toEqual([]);
   });
 });

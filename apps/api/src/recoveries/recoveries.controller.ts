@@ -72,7 +72,7 @@ export class RecoveriesController {
     @Idempotency() call: IdempotentCall,
     @Audit() audit: AuditTrail,
   ): Promise<PostAnswer> {
-    const scope = scopeOf(endpoint.id, body, await recoveryMoment(this.database));
+    const scope = scopeOf(endpoint, body, await recoveryMoment(this.database));
     // Before the transaction, because there may be millions.
     const counted = await countRecoverable(this.database, scope);
     return this.posts.run(endpoint.merchantId, call.key, call.contentHash, async (transaction) => {
@@ -107,7 +107,7 @@ export class RecoveriesController {
       this.cursors,
       list,
       query,
-      (page) => listRecoveries(this.database, id, page),
+      (page) => listRecoveries(this.database, { id, merchantId }, page),
       viewRecovery,
     );
   }
@@ -147,7 +147,7 @@ export class RecoveriesController {
   ): Promise<PostAnswer> {
     const { id, merchantId } = recovery;
     return this.posts.run(merchantId, call.key, call.contentHash, async (transaction) => {
-      const cancelled = await cancelRecovery(transaction, id);
+      const cancelled = await cancelRecovery(transaction, { id, merchantId });
       if (cancelled === null) throw conflict('The recovery has ended already.');
       const [before, after] = [viewRecovery(recovery), viewRecovery(cancelled)];
       await audit.record(transaction, {
@@ -192,10 +192,11 @@ export class RecoveriesController {
 }
 
 /** @throws {ApiError} 422 when it begins in the future */
-function scopeOf(endpointId: string, body: RecoveryCreate, now: Date): RecoveryScope {
+function scopeOf({ id, merchantId }: EndpointRecord, body: RecoveryCreate, now: Date): RecoveryScope {
   if (body.since >= now.getTime()) throw invalidRequest([{ path: 'since', message: 'must be in the past' }]);
   return {
-    endpointId,
+    endpointId: id,
+    merchantId,
     since: new Date(Math.max(0, body.since)),
     until: new Date(Math.min(body.until ?? Infinity, now.getTime())),
     statuses: body.statuses,

@@ -36,10 +36,10 @@ export class StatsController {
     errors: ['not_found', 'invalid_request'],
   })
   async read(
-    @Loaded() { id }: EndpointRecord,
+    @Loaded() { id, merchantId }: EndpointRecord,
     @Query({ schema: statsQuery }) { window }: StatsQuery,
   ): Promise<StatsView> {
     const span = statsWindow(parseWindowMs(window) ?? 0, this.clock.nowMs());
-    return viewStats(id, window, span, await readStats(this.database, id, span));
+    return viewStats(id, window, span, await readStats(this.database, { id, merchantId }, span));
   }
 }

@@ -164,7 +164,7 @@ describe('a month of a busy endpoint', () => {
   test(`is answered in ${ANSWER_MS_MAX} ms, and without a look at the attempts`, async () => {
     const window = statsWindow(30 * DAY_MS, Date.now());
     const endpointId = parseId('wh', id) ?? '';
-    const query = statsQuery(endpointId, window);
+    const query = statsQuery({ id: endpointId, merchantId: parseId('mrc', merchant.id) ?? '' }, window);
     const plan = await api.database.$queryRaw<Record<string, string>[]>`EXPLAIN (ANALYZE, BUFFERS) ${query}`;
     const text = plan.map((row) => Object.values(row).join('')).join('\n');
     expect(text).toContain('delivery_stats_packed');

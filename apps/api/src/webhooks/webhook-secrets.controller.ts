@@ -46,7 +46,7 @@ export class WebhookSecretsController {
   ): Promise<z.infer<typeof secretView>> {
     // First: what was shown and could not be recorded cannot be taken back.
     await audit.record(this.database, auditedSecret(endpoint));
-    return viewSecrets(endpoint, await this.endpoints.secretsOf(endpoint.id));
+    return viewSecrets(endpoint, await this.endpoints.secretsOf(endpoint));
   }
 
   @Post('rotate')

@@ -22,10 +22,10 @@ type Packed = Readonly<Partial<Record<Outcome, readonly (readonly [bucket: numbe
  */
 export async function readStats(
   db: Statements,
-  endpointId: string,
+  endpoint: { readonly id: string; readonly merchantId: string },
   window: StatsWindow,
 ): Promise<OutcomeCounts[]> {
-  const rows = await db.$queryRaw<Row[]>(statsQuery(endpointId, window));
+  const rows = await db.$queryRaw<Row[]>(statsQuery(endpoint, window));
   const { fromMs, toMs, stepMs } = window;
   const steps = Array.from(
     { length: (toMs - fromMs) / stepMs },
@@ -39,18 +39,22 @@ export async function readStats(
 }
 
 /** One statement, and so one snapshot: what is counted moves from the one table to the other. */
-export function statsQuery(endpointId: string, { fromMs, toMs, stepMs }: StatsWindow): Prisma.Sql {
+export function statsQuery(
+  { id, merchantId }: { readonly id: string; readonly merchantId: string },
+  { fromMs, toMs, stepMs }: StatsWindow,
+): Prisma.Sql {
   const [from, to] = [new Date(fromMs), new Date(toMs)];
   return Prisma.sql`
     SELECT period_start AS "periodStart", counts::text AS counts
     FROM delivery_stats_packed
-    WHERE endpoint_id = ${endpointId}::uuid AND period_start >= ${from}::timestamptz AND period_start < ${to}::timestamptz
+    WHERE endpoint_id = ${id}::uuid AND merchant_id = ${merchantId}::uuid
+      AND period_start >= ${from}::timestamptz AND period_start < ${to}::timestamptz
     UNION ALL
     SELECT step, jsonb_build_object(outcome, jsonb_agg(jsonb_build_array(latency_bucket, attempts)))::text
     FROM (SELECT date_bin(${stepMs} * interval '1 millisecond', period_start, ${from}::timestamptz) AS step, outcome,
                  latency_bucket, sum(attempts) AS attempts
           FROM delivery_stats
-          WHERE endpoint_id = ${endpointId}::uuid AND period_start >= ${from}::timestamptz
+          WHERE endpoint_id = ${id}::uuid AND merchant_id = ${merchantId}::uuid AND period_start >= ${from}::timestamptz
             AND period_start < ${to}::timestamptz
           GROUP BY 1, 2, 3) AS unpacked
     GROUP BY step, outcome`;

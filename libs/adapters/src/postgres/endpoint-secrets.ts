@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { generateSigningPair, SEED_BYTES, type SigningPair } from '#domain/signing-pair.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
 import type { Statements } from './database.js';
+import { Prisma } from './generated/client.js';
 import type { Transaction } from './idempotent-posts.js';
 
 /** A secret of an endpoint, in clear. */
@@ -49,6 +50,17 @@ export function newSigningPair(): SigningPair {
   return generateSigningPair(randomBytes);
 }
 
+/** Whose secrets they are: what belongs to another merchant is not found. */
+export interface SecretsOwner {
+  readonly id: string;
+  readonly merchantId: string;
+}
+
+function isOf({ id, merchantId }: SecretsOwner): Prisma.Sql {
+  return Prisma.sql`endpoint_id = (SELECT e.id FROM endpoints e
+                                 WHERE e.id = ${id}::uuid AND e.merchant_id = ${merchantId}::uuid)`;
+}
+
 /**
  * Secrets that are live by the database's clock, oldest first. A rotation lets none outlive one that came after it, so
  * they end in the order they came in, whichever process made their ids.
@@ -56,12 +68,12 @@ export function newSigningPair(): SigningPair {
 export async function liveSecrets(
   statements: Statements,
   box: SecretBox,
-  endpointId: string,
+  endpoint: SecretsOwner,
 ): Promise<EndpointSecret[]> {
   const rows = await statements.$queryRaw<SealedSecret[]>`
     SELECT id, sealed, public_key AS "publicKey", expires_at AS "expiresAt"
     FROM endpoint_secrets
-    WHERE endpoint_id = ${endpointId}::uuid AND (expires_at IS NULL OR expires_at > clock_timestamp())
+    WHERE ${isOf(endpoint)} AND (expires_at IS NULL OR expires_at > clock_timestamp())
     ORDER BY expires_at NULLS LAST, created_at, id`;
   return rows.map((row) => openSecret(box, row));
 }
@@ -73,7 +85,7 @@ export async function liveSecrets(
 export async function replaceSecret(
   tx: Transaction,
   box: SecretBox,
-  endpointId: string,
+  endpoint: SecretsOwner,
   next: Pick<EndpointSecret, 'id' | 'secret' | 'pair'>,
   overlapSeconds: number,
 ): Promise<void> {
@@ -82,16 +94,16 @@ export async function replaceSecret(
   await tx.$executeRaw`
     UPDATE endpoint_secrets
     SET expires_at = least(expires_at, (SELECT date_trunc('milliseconds', clock_timestamp())) + make_interval(secs => ${overlapSeconds}::int))
-    WHERE endpoint_id = ${endpointId}::uuid AND (expires_at IS NULL OR expires_at > clock_timestamp())`;
+    WHERE ${isOf(endpoint)} AND (expires_at IS NULL OR expires_at > clock_timestamp())`;
   const { sealed, publicKey } = sealSecret(box, next);
   await tx.$executeRaw`
     INSERT INTO endpoint_secrets (id, endpoint_id, sealed, public_key, created_at)
-    VALUES (${next.id}::uuid, ${endpointId}::uuid, ${sealed}, ${publicKey}, clock_timestamp())`;
+    VALUES (${next.id}::uuid, ${endpoint.id}::uuid, ${sealed}, ${publicKey}, clock_timestamp())`;
 }
 
 /** Gives the current secret a pair, if it has none. The caller holds the lock of the endpoint's merchant. */
-export async function addSigningPair(tx: Transaction, box: SecretBox, endpointId: string): Promise<void> {
-  const current = (await liveSecrets(tx, box, endpointId)).find(({ expiresAt }) => expiresAt === null);
+export async function addSigningPair(tx: Transaction, box: SecretBox, endpoint: SecretsOwner): Promise<void> {
+  const current = (await liveSecrets(tx, box, endpoint)).find(({ expiresAt }) => expiresAt === null);
   if (current?.pair !== null) return;
   const data = sealSecret(box, { ...current, pair: newSigningPair() });
   await tx.endpointSecret.update({ where: { id: current.id }, data, select: { id: true } });

@@ -219,7 +219,7 @@ export class EndpointRepository {
       const { now, owned } = locked;
       const row = await tx.endpoint.findUniqueOrThrow({ where: owned, include: ENDPOINT_RELATIONS });
       const current = toEndpointRecord(row, this.#box);
-      const secrets = await liveSecrets(tx, this.#box, ref.id);
+      const secrets = await liveSecrets(tx, this.#box, owned);
       const changes = news(
         decide(
           current,
@@ -236,7 +236,7 @@ export class EndpointRepository {
       });
       const after = toEndpointRecord(changed, this.#box);
       if (signsWithPair(effectiveEndpoint(after.overrides, after.merchantDialect)))
-        await addSigningPair(tx, this.#box, ref.id);
+        await addSigningPair(tx, this.#box, owned);
       if (changes.status !== undefined) await setGateStatus(tx, owned, changes.status, current.status);
       if (changes.status === 'disabled') await tellDisabled(tx, [ref.id], 'manual');
       if (changesMatching(changes, current)) await raiseConfigVersion(tx, owned.merchantId);
@@ -276,8 +276,8 @@ export class EndpointRepository {
   }
 
   /** The live secrets, oldest first: the last one is current. */
-  secretsOf(endpointId: string): Promise<EndpointSecret[]> {
-    return liveSecrets(this.#db, this.#box, endpointId);
+  secretsOf(endpoint: OwnedEndpoint): Promise<EndpointSecret[]> {
+    return liveSecrets(this.#db, this.#box, endpoint);
   }
 
   /**
@@ -293,19 +293,19 @@ export class EndpointRepository {
     if (locked === null) return { kind: 'endpoint_not_found' };
     const { now, owned } = locked;
     const row = await tx.endpoint.findUniqueOrThrow({ where: owned, include: ENDPOINT_RELATIONS });
-    const before = await liveSecrets(tx, this.#box, ref.id);
+    const before = await liveSecrets(tx, this.#box, owned);
     const { secret, overlapSeconds } = decide(toEndpointRecord(row, this.#box), before);
     const remaining = overlapSeconds === 0 ? 0 : before.length;
     if (remaining + 1 > LIVE_SECRETS_MAX) return { kind: 'too_many_secrets' };
     const pair = (before.at(-1)?.pair ?? null) === null ? null : newSigningPair();
     const next = { id: this.#ids.uuid(), secret, pair };
-    await replaceSecret(tx, this.#box, ref.id, next, overlapSeconds);
+    await replaceSecret(tx, this.#box, owned, next, overlapSeconds);
     const changed = await tx.endpoint.update({
       where: owned,
       data: { version: { increment: 1 }, updatedAt: now },
       include: ENDPOINT_RELATIONS,
     });
-    const secrets = await liveSecrets(tx, this.#box, ref.id);
+    const secrets = await liveSecrets(tx, this.#box, owned);
     return { kind: 'rotated', endpoint: toEndpointRecord(changed, this.#box), secrets };
   }
 

@@ -57,6 +57,7 @@ async function add(fixture: Partial<DeliveryFixture> = {}): Promise<string> {
 async function scopeOf(scope: Partial<RecoveryScope> = {}): Promise<RecoveryScope> {
   return {
     endpointId,
+    merchantId,
     since: new Date(DAY_ONE_MS),
     until: new Date(DAY_TWO_MS + 86_400_000),
     statuses: ['failed'],
@@ -74,7 +75,6 @@ async function begin(
   const { id } = await db.recovery.create({
     data: {
       id: testIds.uuid(),
-      merchantId,
       ...times,
       statuses: [...statuses],
       eventTypes: [...eventTypes],

@@ -16,6 +16,7 @@ import { IS_CARRIED, isWanted, nextCandidates, type RecoveryScope } from './reco
 interface RunningRow {
   readonly id: string;
   readonly endpointId: string;
+  readonly merchantId: string;
   readonly since: Date;
   readonly until: Date;
   readonly statuses: RecoverableStatus[];
@@ -67,7 +68,7 @@ async function recoverBatch(tx: Statements, deliveriesMax: number): Promise<Reco
 /** The running recovery whose latest batch is the longest ago, locked until this transaction ends. */
 async function lockNext(tx: Statements): Promise<RunningRow | null> {
   const [row] = await tx.$queryRaw<RunningRow[]>`
-    SELECT r.id, r.endpoint_id AS "endpointId", r.since, r.until, r.statuses,
+    SELECT r.id, r.endpoint_id AS "endpointId", r.merchant_id AS "merchantId", r.since, r.until, r.statuses,
            coalesce(r.event_types, '{}') AS "eventTypes", r.created_at AS "createdAt", r.position, bucket.tokens,
            g.status = 'disabled' OR e.deleted_at IS NOT NULL AS "isClosed"
     FROM recoveries r

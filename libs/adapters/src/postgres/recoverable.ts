@@ -7,6 +7,7 @@ import { Prisma } from './generated/client.js';
 /** Which deliveries of an endpoint a recovery is about. */
 export interface RecoveryScope {
   readonly endpointId: string;
+  readonly merchantId: string;
   /** When the deliveries were made: from, inclusive, and until, exclusive. */
   readonly since: Date;
   readonly until: Date;
@@ -27,7 +28,7 @@ export interface RecoveryScope {
 export function nextCandidates(scope: RecoveryScope, afterId: string | null, rowsMax: number): Prisma.Sql {
   const from = uuidFloor(Math.max(0, scope.since.getTime()));
   const bounds = Prisma.sql`
-    d.endpoint_id = ${scope.endpointId}::uuid
+    d.endpoint_id = ${scope.endpointId}::uuid AND d.merchant_id = ${scope.merchantId}::uuid
     AND ${afterId === null ? Prisma.sql`d.id >= ${from}::uuid` : Prisma.sql`d.id > ${afterId}::uuid`}
     AND d.id < ${uuidFloor(Math.max(0, scope.until.getTime()))}::uuid`;
   const rows = (where: Prisma.Sql): Prisma.Sql => Prisma.sql`

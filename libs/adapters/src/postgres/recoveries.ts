@@ -37,7 +37,7 @@ export async function createRecovery(tx: Transaction, recovery: NewRecovery): Pr
   if (endpoint.status === 'disabled') return { kind: 'endpoint_disabled' };
   const [other] = await tx.$queryRaw<{ id: string }[]>`
     SELECT id FROM recoveries
-    WHERE endpoint_id = ${scope.endpointId}::uuid AND status = 'running'
+    WHERE endpoint_id = ${scope.endpointId}::uuid AND merchant_id = ${merchantId}::uuid AND status = 'running'
       AND since < ${scope.until} AND until > ${scope.since} AND statuses && ${[...scope.statuses]}::text[]
       AND (${scope.eventTypes.length === 0} OR coalesce(event_types, '{}') = '{}'
            OR event_types && ${[...scope.eventTypes]}::text[])
@@ -75,9 +75,17 @@ export function findRecovery(
 }
 
 /** Of one endpoint, newest first. */
-export function listRecoveries(db: Database, endpointId: string, page: PageRequest): Promise<Recovery[]> {
+export function listRecoveries(
+  db: Database,
+  endpoint: { readonly id: string; readonly merchantId: string },
+  page: PageRequest,
+): Promise<Recovery[]> {
   return db.recovery.findMany({
-    where: { endpointId, ...(page.beforeId !== null && { id: { lt: page.beforeId } }) },
+    where: {
+      endpointId: endpoint.id,
+      merchantId: endpoint.merchantId,
+      ...(page.beforeId !== null && { id: { lt: page.beforeId } }),
+    },
     orderBy: { id: 'desc' },
     take: page.rowsMax,
   });
@@ -87,8 +95,12 @@ export function listRecoveries(db: Database, endpointId: string, page: PageReque
  * Ends a recovery: nothing further is opened once this has committed, and what is open goes on. Waits for a batch that
  * is under way. Null when it has ended already.
  */
-export async function cancelRecovery(tx: Transaction, id: string): Promise<Recovery | null> {
+export async function cancelRecovery(
+  tx: Transaction,
+  { id, merchantId }: { readonly id: string; readonly merchantId: string },
+): Promise<Recovery | null> {
   const cancelled = await tx.$executeRaw`
-    UPDATE recoveries SET status = 'cancelled', completed_at = now() WHERE id = ${id}::uuid AND status = 'running'`;
-  return cancelled === 0 ? null : tx.recovery.findUnique({ where: { id } });
+    UPDATE recoveries SET status = 'cancelled', completed_at = now() 
+    WHERE id = ${id}::uuid AND merchant_id = ${merchantId}::uuid AND status = 'running'`;
+  return cancelled === 0 ? null : tx.recovery.findUnique({ where: { id, merchantId } });
 }
