@@ -101,7 +101,8 @@ export class DeliveryLog {
       FROM attempts
       WHERE delivery_id = ${id}::uuid AND id >= ${from}::uuid ${merchant}
       ORDER BY id DESC LIMIT ${ATTEMPTS_SHOWN_MAX}`;
-    return latest.reverse();
+    // By number: the ids are made by several workers, whose clocks are milliseconds apart.
+    return latest.toSorted((a, b) => a.number - b.number);
   }
 }
 
