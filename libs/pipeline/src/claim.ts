@@ -57,7 +57,7 @@ export class Claimer {
   }
 }
 
-/** Eight full hints: more rows gain nothing and make everyone wait for the slowest. */
-const CLAIMS_PER_STATEMENT_MAX = 256;
+/** Two full hints, some milliseconds: what comes meanwhile waits for no more than that, and more rows gain little. */
+const CLAIMS_PER_STATEMENT_MAX = 64;
 /** Claims that run at once would each be given the same room, and between them take it twice. */
 const CLAIMS_AT_ONCE_MAX = 1;
