@@ -43,8 +43,9 @@ export class Sweeps implements OnApplicationBootstrap {
     });
     this.repeaters = [
       this.repeater('due deliveries', SWEEP_MS, async () => {
-        const { deliveries, isMoreToCome } = await engine.dispatcher.sweep(engine.inFlight.roomsAhead());
-        return { pauseMs: deliveries > 0 ? DRAIN_SWEEP_MS : isMoreToCome ? BUSY_SWEEP_MS : SWEEP_MS };
+        const rooms = engine.inFlight.roomsAhead();
+        const { isMoreToCome } = await engine.dispatcher.sweep(rooms);
+        return { pauseMs: !isMoreToCome ? SWEEP_MS : rooms.isMoving ? DRAIN_SWEEP_MS : BUSY_SWEEP_MS };
       }),
       this.repeater('slow endpoints', SLOW_LOOK_MS, () => engine.store.markSlow(engine.inFlight.moveSlow())),
       this.repeater('counts of what is in flight', REPAIR_MS, () => engine.store.repairInFlight()),
@@ -118,7 +119,7 @@ export class Sweeps implements OnApplicationBootstrap {
 const SWEEP_MS = 1_000;
 /** The pause between two sweeps while an endpoint's room or rate is what keeps deliveries back. */
 const BUSY_SWEEP_MS = 100;
-/** While a sweep finds something, the next follows soon: what one marks of one endpoint is sent in some tens of milliseconds. */
+/** While there is a backlog and attempts end, the next sweep follows soon: what one marks is sent in some tens of milliseconds. */
 const DRAIN_SWEEP_MS = 20;
 /** An attempt is noticed as slow this long after its first second at the latest. */
 const SLOW_LOOK_MS = 250;

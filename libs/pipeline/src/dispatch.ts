@@ -110,6 +110,7 @@ export class Dispatcher {
     const share = Math.ceil(deliveriesMax / this.endpointsSeen[lane]);
     const perEndpointMax = Math.max(1, Math.min(share, budget.perEndpointMax));
     const due = await this.store.takeDue(lane, { deliveriesMax, perEndpointMax, rooms });
+    if (due.length >= perEndpointMax) budget.sweptFull();
     this.endpointsSeen[lane] = Math.max(1, new Set(due.map(({ endpointId }) => endpointId)).size);
     await this.hand(hintsOf(due));
     return due.length;

@@ -13,6 +13,8 @@ export class HintBudget {
   private awayUntilMs = -Infinity;
   private look: Promise<void> | null = null;
   private deliveriesPerHint = 1;
+  /** Whether somebody had more to hint, since the last look, than there was room or a share for. */
+  private wasShort = false;
   private windowStartedMs = -Infinity;
   private readonly givenByEndpoint = new Map<string, number>();
   private readonly givenByMerchant = new Map<string, number>();
@@ -30,7 +32,8 @@ export class HintBudget {
   take(endpointId: string, merchantId: string): boolean {
     const nowMs = this.monotonicMs();
     this.refresh(nowMs);
-    if (nowMs < this.awayUntilMs || this.room <= 0) return false;
+    if (nowMs < this.awayUntilMs) return false;
+    if (this.room <= 0) return this.refuse();
     if (nowMs - this.windowStartedMs > SHARE_WINDOW_MS) {
       this.windowStartedMs = nowMs;
       this.givenByEndpoint.clear();
@@ -38,7 +41,7 @@ export class HintBudget {
     }
     const ofEndpoint = this.givenByEndpoint.get(endpointId) ?? 0;
     const ofMerchant = this.givenByMerchant.get(merchantId) ?? 0;
-    if (ofEndpoint >= this.perEndpointMax || ofMerchant >= this.bound * MERCHANT_SHARE) return false;
+    if (ofEndpoint >= this.perEndpointMax || ofMerchant >= this.bound * MERCHANT_SHARE) return this.refuse();
     this.givenByEndpoint.set(endpointId, ofEndpoint + 1);
     this.givenByMerchant.set(merchantId, ofMerchant + 1);
     this.room--;
@@ -64,9 +67,19 @@ export class HintBudget {
     this.deliveriesPerHint += (deliveries / hints - this.deliveriesPerHint) * AVERAGE_WEIGHT;
   }
 
+  /** A sweep took all that it might: there may be more. */
+  sweptFull(): void {
+    this.wasShort = true;
+  }
+
   /** The queue took nothing: for a moment nobody tries, so that a dead queue costs no time and no memory. */
   isAway(): void {
     this.awayUntilMs = this.monotonicMs() + AWAY_MS;
+  }
+
+  private refuse(): false {
+    this.wasShort = true;
+    return false;
   }
 
   private refresh(nowMs: number): void {
@@ -76,9 +89,9 @@ export class HintBudget {
       (hints) => {
         this.look = null;
         const waiting = hints * this.deliveriesPerHint;
-        const wasFilled = this.room < this.bound / 2;
-        if (waiting < this.bound / 10 && wasFilled) this.bound = Math.min(this.bound * 1.5, BOUND_MAX);
+        if (waiting < this.bound / 10 && this.wasShort) this.bound = Math.min(this.bound * 1.5, BOUND_MAX);
         else if (waiting > this.bound / 2) this.bound = Math.max(this.bound * 0.9, BOUND_MIN);
+        this.wasShort = false;
         this.room = Math.floor(this.bound - waiting);
       },
       () => {

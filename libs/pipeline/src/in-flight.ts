@@ -83,7 +83,7 @@ export class InFlight {
    * How many of each endpoint and merchant are worth hinting until the next look: what there is room for, and twice what
    * has ended since the last. So what hangs is not hinted only to be refused, and what is quick is never short of hints.
    */
-  roomsAhead(): Readonly<Record<Lane, Rooms>> {
+  roomsAhead(): Readonly<Record<Lane, Rooms>> & { readonly isMoving: boolean } {
     const endpoints = this.endedByEndpoint;
     const merchants = this.endedByMerchant;
     this.endedByEndpoint = new Map();
@@ -96,7 +96,8 @@ export class InFlight {
         merchants: withTurnover(rooms.merchants, merchants, rooms.perMerchant),
       };
     };
-    return { fast: ahead('fast'), slow: ahead('slow'), suspect: this.rooms('suspect') };
+    const isMoving = endpoints.size > 0;
+    return { fast: ahead('fast'), slow: ahead('slow'), suspect: this.rooms('suspect'), isMoving };
   }
 
   /** Moves attempts that have become slow to the slow lane's account. Returns their endpoints, each once. */

@@ -6,6 +6,9 @@ import { withDeadlockRetry } from './deadlock.js';
 import { ROOM } from './gate-room.js';
 import { Prisma } from './generated/client.js';
 
+/** As a constant: a plan that is made once for all values cannot use the index of suspects, which is partial. */
+const SUSPECT = Prisma.raw(String(SUSPECT_AFTER_UNKNOWNS));
+
 /** Every endpoint that has an open delivery, found by jumps through the index and not by reading it. */
 const ENDPOINTS_WITH_OPEN = Prisma.sql`
     endpoint_ids AS (
@@ -56,7 +59,7 @@ function takeOfLane(db: Database, lane: Lane, limits: TakeLimits): Promise<DueDe
           AND o.due_at <= now()
           AND o.hinted_until <= now()
           AND o.lease_until IS NULL
-          AND o.unknowns < ${SUSPECT_AFTER_UNKNOWNS}
+          AND o.unknowns < ${SUSPECT}
           AND NOT o.blocked
         ORDER BY o.due_at
         LIMIT ${limits.perEndpointMax}
@@ -81,7 +84,7 @@ function takeOfLane(db: Database, lane: Lane, limits: TakeLimits): Promise<DueDe
 /** The oldest suspect, unless one is out already: whatever ends the worker then, it is known what it was. */
 async function takeSuspect(db: Database): Promise<DueDelivery[]> {
   const [locked] = await db.$queryRaw<{ is_any: boolean }[]>`
-    SELECT EXISTS (SELECT FROM open_deliveries WHERE unknowns >= ${SUSPECT_AFTER_UNKNOWNS} AND due_at <= now()) AS is_any`;
+    SELECT EXISTS (SELECT FROM open_deliveries WHERE unknowns >= ${SUSPECT} AND due_at <= now()) AS is_any`;
   if (locked?.is_any !== true) return [];
   return db.$transaction(async (transaction) => {
     // Two sweeps at once must not each take one.
@@ -92,10 +95,10 @@ async function takeSuspect(db: Database): Promise<DueDelivery[]> {
         FROM open_deliveries o
         JOIN endpoint_gates g ON g.endpoint_id = o.endpoint_id
         JOIN endpoints e ON e.id = o.endpoint_id
-        WHERE o.unknowns >= ${SUSPECT_AFTER_UNKNOWNS} AND o.due_at <= now() AND o.hinted_until <= now()
+        WHERE o.unknowns >= ${SUSPECT} AND o.due_at <= now() AND o.hinted_until <= now()
           AND o.lease_until IS NULL AND NOT o.blocked AND ${ROOM} > 0
           AND NOT EXISTS (SELECT FROM open_deliveries other
-                          WHERE other.unknowns >= ${SUSPECT_AFTER_UNKNOWNS}
+                          WHERE other.unknowns >= ${SUSPECT}
                             AND (other.lease_until IS NOT NULL
                                  OR other.due_at <= now() AND other.hinted_until > now()))
         ORDER BY o.due_at
@@ -125,7 +128,7 @@ export async function isAnyHeldBack(db: Statements): Promise<boolean> {
                            AND g.status = 'enabled' AND g.breaker_state <> 'open'
       JOIN open_deliveries o ON o.endpoint_id = g.endpoint_id
       WHERE o.due_at <= now() AND o.hinted_until <= now() AND o.lease_until IS NULL AND NOT o.blocked
-        AND o.unknowns < ${SUSPECT_AFTER_UNKNOWNS}
+        AND o.unknowns < ${SUSPECT}
     ) AS is_any`;
   return row?.is_any ?? false;
 }
