@@ -1,6 +1,6 @@
 /** Files that no production code may import, and that may import anything. */
 const TEST_CODE = String.raw`\.test\.ts$|-(harness|fixtures)\.ts$|^(test|bench|libs/testkit)/`;
-const PROGRAMS = String.raw`^apps/[^/]+/src/(main|migrate|keys-rewrap|audit-verify|demo)\.ts$`;
+const PROGRAMS = String.raw`^apps/[^/]+/src/(main|migrate|keys-rewrap|audit-verify|with-database|demo)\.ts$`;
 const ROOT_MODULES = String.raw`^apps/[^/]+/src/[^/]+\.module\.ts$`;
 const PACKAGE = (names) => `(^|/)node_modules/(${names.join('|')})(/|$)`;
 

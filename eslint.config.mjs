@@ -206,7 +206,7 @@ export default defineConfig(
   },
   { files: ['libs/config/**'], rules: reach({ mayConnect: false, mayReadEnvironment: true }) },
   {
-    files: ['apps/*/src/{main,migrate,keys-rewrap,audit-verify}.ts', '**/*.config.ts'],
+    files: ['apps/*/src/{main,migrate,keys-rewrap,audit-verify,with-database}.ts', '**/*.config.ts'],
     rules: reach({ mayConnect: false, mayReadEnvironment: true }),
   },
   {

@@ -2,4 +2,9 @@ import { ensureBuilt, ensureInstalled, runAndExit } from './toolchain.mjs';
 
 await ensureInstalled();
 await ensureBuilt();
-await runAndExit(['--enable-source-maps', 'dist/apps/api/src/keys-rewrap.js', ...process.argv.slice(2)]);
+await runAndExit([
+  '--enable-source-maps',
+  'dist/apps/standalone/src/with-database.js',
+  'keys-rewrap',
+  ...process.argv.slice(2),
+]);
