@@ -167,17 +167,19 @@ test('another endpoint of the same merchant, with the same event, is left alone'
   expect(await statusOf(db, theirs)).toBe('failed');
 });
 
-test('what cannot be sent again is counted and skipped: erased, gone, or in a format that cannot carry it', async () => {
+test('what cannot be sent again is counted and skipped: erased, masked, gone, or in a format that cannot carry it', async () => {
   const sent = await add();
   await add({ data: null });
   await add({ errorCode: 'payload_conflict' });
   const gone = await addDelivery(db, { merchantId, endpointId, status: 'failed' });
   await db.$executeRaw`DELETE FROM events WHERE id = ${gone.eventId}::uuid`;
-  expect(await countRecoverable(db, await scopeOf())).toEqual({ recoverable: 1, lost: 3 });
+  const masked = await addDelivery(db, { merchantId, endpointId, status: 'failed' });
+  await db.$executeRaw`UPDATE events SET redacted_at = now() WHERE id = ${masked.eventId}::uuid`;
+  expect(await countRecoverable(db, await scopeOf())).toEqual({ recoverable: 1, lost: 4 });
   const id = await begin();
   await runAll();
   expect(await openIds()).toEqual([sent]);
-  expect(await progress(id)).toEqual({ status: 'completed', done: 1, skipped: 3 });
+  expect(await progress(id)).toEqual({ status: 'completed', done: 1, skipped: 4 });
 });
 
 test('one that waits for its retry by hand becomes the recovery’s; one in flight by hand is skipped', async () => {
