@@ -43,11 +43,21 @@ export type DeliverOutcome =
   /** Our own trouble: the database away, no file descriptors left. Its lease ends, or was given back, uncharged. */
   | { readonly kind: 'broken'; readonly error: unknown };
 
+interface Abandoned {
+  readonly kind: 'abandoned';
+}
+
+/** A request that is under way. */
+interface Unanswered {
+  readonly claim: Claimed;
+  /** Ends the wait for its answer. */
+  abandon(): void;
+}
+
 /** One delivery from a hint to its place in the log. */
 export class Deliverer {
   private isStopping = false;
-  private readonly unanswered = new Map<string, Claimed>();
-  private readonly abandon = Promise.withResolvers<{ readonly kind: 'abandoned' }>();
+  private readonly unanswered = new Set<Unanswered>();
   private readonly work = new Set<Promise<unknown>>();
 
   constructor(private readonly parts: DelivererParts) {}
@@ -163,8 +173,11 @@ export class Deliverer {
     claim: Claimed,
     target: Target,
     request: SignedRequest,
-  ): Promise<SendResult | { readonly kind: 'abandoned' }> {
-    this.unanswered.set(claim.leaseToken, claim);
+  ): Promise<SendResult | Abandoned> {
+    // A promise of its own: raced against one that lives as long as the worker, every answer would stay on that one's list.
+    const { promise: abandoned, resolve: abandon } = Promise.withResolvers<Abandoned>();
+    const unanswered: Unanswered = { claim, abandon: () => abandon({ kind: 'abandoned' }) };
+    this.unanswered.add(unanswered);
     try {
       const sent = this.parts.sender.send({
         merchantId: claim.merchantId,
@@ -174,9 +187,9 @@ export class Deliverer {
         body: request.body,
         deadlineMs: this.parts.monotonicMs() + target.timeoutMs,
       });
-      return await Promise.race([sent, this.abandon.promise]);
+      return await Promise.race([sent, abandoned]);
     } finally {
-      this.unanswered.delete(claim.leaseToken);
+      this.unanswered.delete(unanswered);
     }
   }
 
@@ -194,10 +207,12 @@ export class Deliverer {
   }
 
   private abandonUnanswered(): void {
-    const claims = [...this.unanswered.values()];
-    const recorded = this.parts.releaser.abandon(claims);
+    const given = [...this.unanswered];
+    const recorded = this.parts.releaser.abandon(given.map(({ claim }) => claim));
     this.work.add(recorded);
-    void recorded.finally(() => this.abandon.resolve({ kind: 'abandoned' }));
+    void recorded.finally(() => {
+      for (const { abandon } of given) abandon();
+    });
   }
 }
 

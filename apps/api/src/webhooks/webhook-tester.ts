@@ -45,7 +45,8 @@ type TestEvent = Claimed & { readonly event: { readonly data: Uint8Array } };
 @Injectable()
 export class WebhookTester implements BeforeApplicationShutdown {
   private readonly underWay = new Map<string, number>();
-  private readonly stopping = Promise.withResolvers<null>();
+  /** Ends the waits for receivers. A promise for each: one for all would keep every answer it was raced against. */
+  private readonly waits = new Set<(nothing: null) => void>();
 
   constructor(
     @Inject(DATABASE) private readonly database: Database,
@@ -72,7 +73,7 @@ export class WebhookTester implements BeforeApplicationShutdown {
 
   /** Whoever still waits for a receiver is told so at once; the requests end with the sender. */
   beforeApplicationShutdown(): void {
-    this.stopping.resolve(null);
+    for (const end of this.waits) end(null);
   }
 
   private async send(endpoint: EndpointRecord, type: string): Promise<TestAttempt> {
@@ -104,7 +105,11 @@ export class WebhookTester implements BeforeApplicationShutdown {
       body: request.body,
       deadlineMs: performance.now() + target.timeoutMs,
     });
-    const result = await Promise.race([sent, this.stopping.promise]);
+    const stopping = Promise.withResolvers<null>();
+    this.waits.add(stopping.resolve);
+    const result = await Promise.race([sent, stopping.promise]).finally(() =>
+      this.waits.delete(stopping.resolve),
+    );
     if (result === null) {
       sent.catch(() => undefined);
       throw new ApiError('unavailable', 'This process is stopping.', null, retryAfter());
