@@ -197,19 +197,24 @@ describe('the breaker', () => {
     await settle(await claim(ids.slice(0, 100)), TIMEOUT, LATER);
     expect(await gateOf(endpointId)).toMatchObject({ breaker_state: 'closed' });
     await age(endpointId, BREAKER.windowSecondsMin);
-    await settle(await claim(ids.slice(100, 101)), TIMEOUT, LATER);
+    const [opening, ...late] = await claim(ids.slice(100, 103));
+    const startedAtMs = rig.clock.nowMs();
+    await settle([opening as Claimed], { ...TIMEOUT, startedAtMs }, LATER);
+    expect(await gateOf(endpointId)).toMatchObject({ breaker_state: 'open', breaker_probe_wait_ms: 5_000 });
+    // Those that were in flight then are no probes.
+    await settle(late, { ...TIMEOUT, startedAtMs }, LATER);
     expect(await gateOf(endpointId)).toMatchObject({ breaker_state: 'open', breaker_probe_wait_ms: 5_000 });
     expect(await claim(ids.slice(101))).toEqual([]);
 
     const probe = async (): Promise<readonly Claimed[]> => {
       await rig.database.$executeRaw`
         UPDATE endpoint_gates SET breaker_probe_at = now() WHERE endpoint_id = ${endpointId}::uuid`;
-      return claim(ids.slice(101));
+      return claim(ids.slice(103));
     };
     const first = await probe();
     expect(first).toHaveLength(1);
-    expect(await claim(ids.slice(101))).toEqual([]);
-    await settle(first, TIMEOUT, LATER);
+    expect(await claim(ids.slice(103))).toEqual([]);
+    await settle(first, { ...TIMEOUT, startedAtMs: rig.clock.nowMs() }, LATER);
     expect(await gateOf(endpointId)).toMatchObject({ breaker_state: 'open', breaker_probe_wait_ms: 10_000 });
 
     await settle(await probe(), {}, { kind: 'succeeded' });

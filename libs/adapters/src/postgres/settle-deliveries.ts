@@ -201,11 +201,14 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
     ), gates AS (
       SELECT g.endpoint_id, g.merchant_id, g.breaker_state, g.window_started_at, g.window_attempts AS attempts_before,
              g.window_failures AS failures_before, g.failing_since, g.failing_told_at, g.is_failing_told,
-             g.status = 'disabled' OR g.endpoint_id IN (SELECT id FROM gone) AS is_closed, ended.*
+             g.status = 'disabled' OR g.endpoint_id IN (SELECT id FROM gone) AS is_closed, ended.*,
+             -- What was in flight when the breaker opened, and fails after that, says nothing new.
+             to_timestamp(ended.latest_started_ms / 1000) > g.breaker_changed_at AS is_probe
       FROM (SELECT endpoint_id AS id,
                    bool_or(step = 'succeeded') AS has_success,
                    count(*) FILTER (WHERE step <> 'succeeded')::int AS failures,
                    count(*)::int AS attempts,
+                   max(started_at_ms) AS latest_started_ms,
                    count(*) FILTER (WHERE is_breaker_failure)::int AS breaker_failures,
                    bool_or(duration_ms > ${SLOW_AFTER_MS}) AS is_slow,
                    bool_or(step = 'succeeded' AND NOT is_operational) AS has_told_success,
@@ -282,11 +285,13 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
           breaker_probe_wait_ms = CASE
             WHEN v.next_state <> 'open' THEN NULL
             WHEN v.breaker_state <> 'open' THEN ${BREAKER.probeWaitMsMin}
+            WHEN NOT v.is_probe THEN g.breaker_probe_wait_ms
             ELSE least(g.breaker_probe_wait_ms * 2, ${BREAKER.probeWaitMsMax})
           END,
           breaker_probe_at = CASE
             WHEN v.next_state <> 'open' THEN NULL
             WHEN v.breaker_state <> 'open' THEN now() + ${BREAKER.probeWaitMsMin} * interval '1 millisecond'
+            WHEN NOT v.is_probe THEN g.breaker_probe_at
             ELSE now() + least(g.breaker_probe_wait_ms * 2, ${BREAKER.probeWaitMsMax}) * interval '1 millisecond'
           END
       FROM verdicts v
