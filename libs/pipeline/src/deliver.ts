@@ -51,7 +51,7 @@ interface Abandoned {
 interface Unanswered {
   readonly claim: Claimed;
   /** Ends the wait for its answer. */
-  abandon(): void;
+  readonly abandon: () => void;
 }
 
 /** One delivery from a hint to its place in the log. */

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createSecureContext, getCACertificates } from 'node:tls';
 import type { ClientCertificate, OutgoingRequest, Sender, SendResult } from '#pipeline/sender.js';
 import { Connection, StaleConnectionError, type ConnectionRequest } from './connection.js';
+import { ConnectPace } from './connect-pace.js';
 import { Deadline } from './deadline.js';
 import type { EgressPolicy, UrlRefusal } from './egress-policy.js';
 import type { EgressProxy } from './egress-proxy.js';
@@ -72,6 +73,7 @@ export class UndiciSender implements Sender {
   readonly #opener: SocketOpener;
   readonly #idle = new IdleConnections<Connection>();
   readonly #open = new Set<Connection>();
+  readonly #pace = new ConnectPace();
   #inFlight = 0;
   #closing: PromiseWithResolvers<void> | null = null;
 
@@ -163,6 +165,7 @@ export class UndiciSender implements Sender {
 
   async #connect(route: Route, posting: Posting, deadline: Deadline): Promise<Connection> {
     posting.remoteAddress = null;
+    await this.#pace.turn();
     const opened = await openSocket(this.#opener, route, deadline, (remoteAddress) => {
       posting.remoteAddress = remoteAddress;
     });
