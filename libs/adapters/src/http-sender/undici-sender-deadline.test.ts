@@ -10,7 +10,7 @@ import { inShort, SenderHarness } from './sender-harness.js';
  */
 
 const TIMEOUT_MS = 300;
-const TOLERANCE_MS = 500;
+const TOLERANCE_MS = 150;
 
 let receiver: Receiver;
 let harness: SenderHarness;
