@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import * as behaviour from '#testkit/receiver/behaviour.js';
 import { startReceiver, type Receiver } from '#testkit/receiver/receiver.js';
@@ -27,12 +28,14 @@ afterEach(async () => {
 
 async function expectCut(url: string, waitingFor: string, sender = harness): Promise<void> {
   const startedMs = performance.now();
+  // On a busy machine every timer is late: the deadline is judged beside one that does nothing else.
+  const plainTimer = delay(TIMEOUT_MS).then(() => performance.now() - startedMs);
   const result = await sender.send(url, { timeoutMs: TIMEOUT_MS });
   const tookMs = performance.now() - startedMs;
   expect(inShort(result)).toBe('timeout deadline_exceeded');
   expect(result).toHaveProperty('message', `the deadline passed while waiting for ${waitingFor}`);
   expect(tookMs).toBeGreaterThanOrEqual(TIMEOUT_MS - 1);
-  expect(tookMs).toBeLessThanOrEqual(TIMEOUT_MS + TOLERANCE_MS);
+  expect(tookMs).toBeLessThanOrEqual((await plainTimer) + TOLERANCE_MS);
   expect(result.durationMs).toBeLessThanOrEqual(tookMs);
   expect(sender.sockets.filter((socket) => !socket.destroyed)).toEqual([]);
 }

@@ -1,6 +1,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { eventually } from '#testkit/eventually.js';
 import { createTestDatabase, type TestDatabase } from '#testkit/postgres.js';
-import { cancelDelivery, cancelForClosedEndpoints, cancelOpenDeliveries } from './cancel-deliveries.js';
+import {
+  cancelDelivery,
+  cancelForClosedEndpoints,
+  cancelOpenDeliveries,
+  cancelOpenOfEndpoint,
+} from './cancel-deliveries.js';
 import { connectDatabase, type Database } from './database.js';
 import {
   addDelivery,
@@ -109,6 +115,33 @@ describe('cancelOpenDeliveries', () => {
 
   test('of no endpoints is nothing', async () => {
     await expect(cancelOpenDeliveries(db, [], 10)).resolves.toBe(0);
+  });
+});
+
+describe('cancelOpenOfEndpoint', () => {
+  test('waits for rows that something else holds, and leaves what that has claimed', async () => {
+    const [given, taken, free] = await Promise.all(
+      Array.from({ length: 3 }, async () => (await addDelivery(db, { merchantId, endpointId })).id),
+    );
+    if (given === undefined || taken === undefined || free === undefined) throw new Error('three were added');
+    let cancelling: Promise<void> | undefined;
+    await db.$transaction(async (tx) => {
+      await tx.$executeRaw`UPDATE open_deliveries SET hinted_until = now() WHERE delivery_id = ${given}::uuid`;
+      await tx.$executeRaw`
+        UPDATE open_deliveries SET lease_until = now() + interval '15 s' WHERE delivery_id = ${taken}::uuid`;
+      cancelling = cancelOpenOfEndpoint(db, { id: endpointId, merchantId }, 10);
+      await eventually(() => expect(statusOf(db, free)).resolves.toBe('cancelled'));
+      await expect(statusOf(db, given)).resolves.toBe('pending');
+    });
+    await cancelling;
+    await expect(statusOf(db, given)).resolves.toBe('cancelled');
+    await expect(statusOf(db, taken)).resolves.toBe('pending');
+  });
+
+  test('is of that merchant only', async () => {
+    const { id } = await addDelivery(db, { merchantId, endpointId });
+    await cancelOpenOfEndpoint(db, { id: endpointId, merchantId: await addMerchant(db) }, 10);
+    await expect(statusOf(db, id)).resolves.toBe('pending');
   });
 });
 

@@ -70,6 +70,26 @@ export async function cancelOpenDeliveries(
 }
 
 /**
+ * As {@link cancelOpenDeliveries} of one endpoint, and then waits for the rows that something else held: whoever disabled
+ * an endpoint and looks finds nothing of it pending but what is in flight, up to `limit`.
+ */
+export async function cancelOpenOfEndpoint(
+  db: Database,
+  { id, merchantId }: { readonly id: string; readonly merchantId: string },
+  limit: number,
+): Promise<void> {
+  const cancelled = await cancelOpenDeliveries(db, [id], limit, merchantId);
+  if (cancelled >= limit) return;
+  await cancel(
+    db,
+    Prisma.sql`SELECT delivery_id FROM open_deliveries
+               WHERE endpoint_id = ${id}::uuid AND lease_until IS NULL AND merchant_id = ${merchantId}::uuid
+               ORDER BY delivery_id
+               LIMIT ${limit - cancelled} FOR UPDATE`,
+  );
+}
+
+/**
  * As {@link cancelOpenDeliveries}, of every endpoint that is disabled or deleted: for the sweep that ends what the
  * call itself did not get to, and what an accept committed a moment after it.
  */

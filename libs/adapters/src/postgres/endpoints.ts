@@ -4,7 +4,7 @@ import type { IdMaker } from '#domain/ids.js';
 import type { FilterCondition } from '#domain/payload-filter.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
 import type { ClientCertificate } from '#pipeline/sender.js';
-import { CANCEL_BATCH_MAX, cancelOpenDeliveries } from './cancel-deliveries.js';
+import { CANCEL_BATCH_MAX, cancelOpenOfEndpoint } from './cancel-deliveries.js';
 import type { Database } from './database.js';
 import { withDeadlockRetry } from './deadlock.js';
 import type { PageRequest } from './delivery-log-page.js';
@@ -243,7 +243,7 @@ export class EndpointRepository {
       await onChange?.(tx, current, after);
       return after;
     });
-    if (updated?.status === 'disabled') await this.#cancelOpen(updated);
+    if (updated?.status === 'disabled') await cancelOpenOfEndpoint(this.#db, updated, CANCEL_BATCH_MAX);
     return updated;
   }
 
@@ -267,12 +267,8 @@ export class EndpointRepository {
       await onChange?.(tx, toEndpointRecord(before, this.#box), toEndpointRecord(after, this.#box));
       return owned;
     });
-    if (deleted !== null) await this.#cancelOpen(deleted);
+    if (deleted !== null) await cancelOpenOfEndpoint(this.#db, deleted, CANCEL_BATCH_MAX);
     return deleted !== null;
-  }
-
-  async #cancelOpen({ id, merchantId }: OwnedEndpoint): Promise<void> {
-    await cancelOpenDeliveries(this.#db, [id], CANCEL_BATCH_MAX, merchantId);
   }
 
   /** The live secrets, oldest first: the last one is current. */

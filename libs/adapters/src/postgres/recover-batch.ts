@@ -111,8 +111,9 @@ async function reopen(
       INSERT INTO open_deliveries AS o (delivery_id, event_id, endpoint_id, merchant_id, due_at, hinted_until, hint_number,
                                         attempt_number, trigger, recovery_id, payload_format, data_bytes)
       SELECT l.id, l.event_id, l.endpoint_id, l.merchant_id,
-             -- A microsecond apart: the sweep takes them in the order in which they were made.
-             now() + row_number() OVER (ORDER BY l.id) * interval '1 microsecond', now(), ${REOPENED_HINT_NUMBER},
+             -- A microsecond apart: the sweep takes them in the order in which they were made. Not now(): that is when the
+             -- transaction began, and one that began first may get the recovery after another.
+             statement_timestamp() + row_number() OVER (ORDER BY l.id) * interval '1 microsecond', now(), ${REOPENED_HINT_NUMBER},
              l.attempt_count, 'recovery', ${recoveryId}::uuid, l.payload_format, ev.data_bytes
       FROM locked l
       CROSS JOIN LATERAL (
