@@ -15,6 +15,8 @@ const SIZE = IS_QUICK
   : { rounds: 3, seconds: 8, ceilingSeconds: 4, warmUpSeconds: 5, latencySeconds: 20, workers: [1, 2, 4] };
 const BATCH = 100;
 const FAN_OUT = 20;
+/** Each with one endpoint: a platform's events belong to many, and the promise that none of them holds up another is part of the work. */
+const MERCHANTS = 50;
 /** What a slow receiver takes, where several workers are compared. */
 const SLOW_RECEIVER_MS = 100;
 /** Beside the load, so that latency is seen without being the load. */
@@ -92,31 +94,34 @@ async function measure(
       ratio: Math.round((rate / ceilingRate) * 1_000) / 1_000,
     });
   };
-  const [single, fanned] = [await rig.addMerchant(1), await rig.addMerchant(FAN_OUT)];
+  const [many, one, fanned] = [
+    await rig.addMerchants(MERCHANTS),
+    await rig.addMerchants(1),
+    [await rig.addMerchant(FAN_OUT)],
+  ];
   const { seconds } = SIZE;
   await ceiling.call('run', { url: rig.receiverUrl, seconds: SIZE.warmUpSeconds });
-  await rig.pass(single, { seconds: SIZE.warmUpSeconds });
+  await rig.pass(many, { seconds: SIZE.warmUpSeconds });
   const latencyIdle = await measureLatency(rig, null, signal);
   const costs: Cost[] = [];
   for (let round = 0; round < SIZE.rounds; round += 1) {
     await beside('end to end', async () => {
-      const passed = await rig.pass(single, { seconds });
+      const passed = await rig.pass(many, { seconds });
       costs.push(passed.cost);
       return passed.deliveriesPerSecond;
     });
+    await beside('end to end to one endpoint', async () => {
+      return (await rig.pass(one, { seconds })).deliveriesPerSecond;
+    });
     await beside(`end to end in batches of ${BATCH}`, async () => {
-      return (await rig.pass(single, { seconds, batch: BATCH })).deliveriesPerSecond;
+      return (await rig.pass(many, { seconds, batch: BATCH })).deliveriesPerSecond;
     });
     await beside(`fan-out to ${FAN_OUT}`, async () => {
       return (await rig.pass(fanned, { seconds, deliveriesPerEvent: FAN_OUT })).deliveriesPerSecond;
     });
   }
   const endToEnd = median(rates['end to end'] ?? []).per_second;
-  const latencyHalf = await measureLatency(
-    rig,
-    { merchantId: single, eventsPerSecond: endToEnd / 2 },
-    signal,
-  );
+  const latencyHalf = await measureLatency(rig, { merchantIds: many, eventsPerSecond: endToEnd / 2 }, signal);
   const [peakRss, redisPeak, lost] = [rig.peakRss(), await rig.redisPeakBytes(), await rig.lost()];
 
   // Without a worker: nothing is delivered meanwhile, and then everything waits.
@@ -143,14 +148,14 @@ async function measureApart(
   await using parts = new AsyncDisposableStack();
   const rig = (await ThroughputRig.start(queue, { worker: 'later' })) as ThroughputRig;
   parts.defer(() => rig.stop());
-  const merchantId = await rig.addMerchant(1);
-  await rig.ingest(merchantId, SIZE.warmUpSeconds, 1);
+  const merchantIds = await rig.addMerchants(MERCHANTS);
+  await rig.ingest(merchantIds, SIZE.warmUpSeconds, 1);
   for (const [name, batch] of [
     ['ingest alone', 1],
     [`ingest alone in batches of ${BATCH}`, BATCH],
   ] as const) {
     await beside(name, async () => {
-      const { events, seconds } = await rig.ingest(merchantId, SIZE.seconds, batch);
+      const { events, seconds } = await rig.ingest(merchantIds, SIZE.seconds, batch);
       return events / seconds;
     });
   }
@@ -160,7 +165,7 @@ async function measureApart(
 /** Beside a load, or with none. */
 async function measureLatency(
   rig: ThroughputRig,
-  load: { readonly merchantId: string; readonly eventsPerSecond: number } | null,
+  load: { readonly merchantIds: readonly string[]; readonly eventsPerSecond: number } | null,
   signal: AbortSignal,
 ): Promise<Distribution> {
   await using parts = new AsyncDisposableStack();
@@ -173,7 +178,7 @@ async function measureLatency(
   const steady = { producer, arrivals, merchantId, eventsPerSecond: LATENCY_EVENTS_PER_SECOND, signal };
   await sendSteadily(steady, 1);
   const seconds = SIZE.latencySeconds;
-  const background = load === null ? null : rig.pass(load.merchantId, { ...load, seconds });
+  const background = load === null ? null : rig.pass(load.merchantIds, { ...load, seconds });
   // The load's first second makes connections.
   if (background !== null) await delay(1_000);
   const receipts = await sendSteadily(steady, seconds - 2);
@@ -191,9 +196,9 @@ async function measureScaling(signal: AbortSignal): Promise<object[]> {
     if (rig === null) return [];
     parts.defer(() => rig.stop());
     for (let started = 1; started < workers; started += 1) await rig.installation.startWorker();
-    const merchantId = await rig.addMerchant(FAN_OUT);
-    await rig.pass(merchantId, { seconds: SIZE.warmUpSeconds, deliveriesPerEvent: FAN_OUT });
-    const { deliveriesPerSecond } = await rig.pass(merchantId, {
+    const merchantIds = [await rig.addMerchant(FAN_OUT)];
+    await rig.pass(merchantIds, { seconds: SIZE.warmUpSeconds, deliveriesPerEvent: FAN_OUT });
+    const { deliveriesPerSecond } = await rig.pass(merchantIds, {
       seconds: SIZE.seconds,
       deliveriesPerEvent: FAN_OUT,
     });

@@ -110,9 +110,16 @@ export class ThroughputRig {
     return merchant.id;
   }
 
+  /** @returns the ids of so many merchants with one endpoint each */
+  async addMerchants(count: number): Promise<string[]> {
+    const ids: string[] = [];
+    for (let added = 0; added < count; added += 1) ids.push(await this.addMerchant(1));
+    return ids;
+  }
+
   /** Posts for so long, and waits until every delivery is settled. */
   async pass(
-    merchantId: string,
+    merchantIds: readonly string[],
     options: {
       readonly seconds: number;
       readonly batch?: number;
@@ -126,7 +133,7 @@ export class ThroughputRig {
     const receivedBefore = await this.receiver.call('received', null);
     const watching = new AbortController();
     const watch = this.#tellArrivals(receivedBefore, watching.signal);
-    const posted = await this.#post(merchantId, {
+    const posted = await this.#post(merchantIds, {
       ...rest,
       batch,
       deliveriesPerEvent,
@@ -141,8 +148,8 @@ export class ThroughputRig {
   }
 
   /** Posts for so long, and waits for nothing. */
-  async ingest(merchantId: string, seconds: number, batch: number): Promise<Posted> {
-    return this.#post(merchantId, { seconds, batch });
+  async ingest(merchantIds: readonly string[], seconds: number, batch: number): Promise<Posted> {
+    return this.#post(merchantIds, { seconds, batch });
   }
 
   /** Starts a worker on what waits, which is to last, and measures for so long. Its start is not counted. */
@@ -192,11 +199,11 @@ export class ThroughputRig {
   }
 
   #post(
-    merchantId: string,
-    options: Omit<Parameters<LoadCalls['run']>[0], 'url' | 'platformKey' | 'merchantId'>,
+    merchantIds: readonly string[],
+    options: Omit<Parameters<LoadCalls['run']>[0], 'url' | 'platformKey' | 'merchantIds'>,
   ): Promise<Posted> {
     const { url, platformKey } = this.installation;
-    return this.load.call('run', { url, platformKey, merchantId, ...options });
+    return this.load.call('run', { url, platformKey, merchantIds, ...options });
   }
 
   async #tellArrivals(before: number, signal: AbortSignal): Promise<void> {

@@ -8,6 +8,7 @@ import { connectDatabase, type Database } from '#adapters/postgres/database.js';
 import { learnClock } from '#adapters/postgres/learn-clock.js';
 import { migrationNames, ownMigrationsDir } from '#adapters/postgres/migrate.js';
 import { ensurePartitions } from '#adapters/postgres/partitions.js';
+import { PipelineStatements } from '#adapters/postgres/pipeline-statements.js';
 import { databaseProblem } from '#adapters/postgres/readiness.js';
 import { PostgresRequestBuckets } from '#adapters/postgres/request-buckets.js';
 import { AesGcmSecretBox } from '#adapters/secrets/aes-gcm-secret-box.js';
@@ -66,6 +67,7 @@ export interface ApiUnderTestOptions {
 export async function startApi(options: ApiUnderTestOptions): Promise<ApiUnderTest> {
   const { databaseUrl, platformKey = generateApiKey(randomBytes), logTo } = options;
   const database = connectDatabase(databaseUrl, CONNECTIONS_MAX);
+  const statements = new PipelineStatements(databaseUrl, CONNECTIONS_MAX);
   const databaseClock = new DatabaseClock();
   await learnClock(database, databaseClock);
   await ensurePartitions(database, databaseClock.nowMs());
@@ -80,6 +82,7 @@ export async function startApi(options: ApiUnderTestOptions): Promise<ApiUnderTe
   const sender = new UndiciSender({ egress: egressPolicy });
   const app = await createApi({
     database,
+    statements,
     databaseClock,
     idMaker,
     secretBox: new AesGcmSecretBox([ENCRYPTION_KEY]),
@@ -102,13 +105,14 @@ export async function startApi(options: ApiUnderTestOptions): Promise<ApiUnderTe
     version: '0.0.0-test',
     ...options.overrides,
   });
-  return new RunningApi(app, database, platformKey, sender);
+  return new RunningApi(app, database, statements, platformKey, sender);
 }
 
 class RunningApi implements ApiUnderTest {
   constructor(
     readonly app: NestFastifyApplication,
     readonly database: Database,
+    private readonly statements: PipelineStatements,
     readonly platformKey: string,
     private readonly sender: UndiciSender,
   ) {}
@@ -146,6 +150,6 @@ class RunningApi implements ApiUnderTest {
   async close(): Promise<void> {
     await this.app.close();
     await this.sender.close(0);
-    await this.database.$disconnect();
+    await Promise.all([this.database.$disconnect(), this.statements.close()]);
   }
 }

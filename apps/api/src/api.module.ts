@@ -1,10 +1,10 @@
 import { Module, type DynamicModule, type Provider } from '@nestjs/common';
-import { APP_FILTER, APP_GUARD, APP_INTERCEPTOR, APP_PIPE } from '@nestjs/core';
+import { APP_FILTER, APP_GUARD, APP_PIPE } from '@nestjs/core';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { EgressPolicy } from '#adapters/http-sender/egress-policy.js';
 import { KeyDirectory } from '#adapters/postgres/api-keys.js';
-import type { Database } from '#adapters/postgres/database.js';
+import type { Database, Statements } from '#adapters/postgres/database.js';
 import { PostgresDeliveryStore } from '#adapters/postgres/delivery-store.js';
 import { IdempotentPosts } from '#adapters/postgres/idempotent-posts.js';
 import type { IdMaker } from '#domain/ids.js';
@@ -18,11 +18,10 @@ import { hintBudgets } from '#pipeline/hint-budget.js';
 import type { HintQueue } from '#pipeline/hint-queue.js';
 import type { RequestBuckets } from '#pipeline/request-buckets.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
-import { AuditInterceptor } from './audit/audit-trail.js';
 import type { Sender } from '#pipeline/sender.js';
 import type { Brand } from '#pipeline/sign.js';
 import { AuthenticationGuard } from './auth/authentication.guard.js';
-import { ConfirmKeyInterceptor } from './auth/confirm-key.interceptor.js';
+import { KeyConfirmation } from './auth/key-confirmation.js';
 import { FailedAuthentication } from './auth/failed-authentication.js';
 import { KeyUseLog } from './auth/key-use-log.js';
 import { PrincipalCache } from './auth/principal-cache.js';
@@ -30,9 +29,8 @@ import { RequestRate } from './auth/request-rate.js';
 import { RequestRateGuard } from './auth/request-rate.guard.js';
 import { ScopesGuard } from './auth/scopes.guard.js';
 import { HealthController } from './health/health.controller.js';
-import { BodyInterceptor } from './http/body.js';
+import { BodyGuard } from './http/body.js';
 import { ErrorFilter } from './http/error.filter.js';
-import { PostAnswerInterceptor } from './http/idempotency.js';
 import { ResourceGuard } from './http/resource.js';
 import { RouteTable } from './http/route-table.js';
 import type { ServerLimits } from './http/server-limits.js';
@@ -43,6 +41,7 @@ import { RESOURCE_MODULES } from './resources.js';
 import {
   BRAND,
   DATABASE,
+  STATEMENTS,
   DATABASE_CLOCK,
   EGRESS_POLICY,
   HEADER_PREFIX,
@@ -60,6 +59,8 @@ import {
 /** Everything that the HTTP edge needs from outside. It closes none of it. */
 export interface ApiOptions {
   readonly database: Database;
+  /** Where the pipeline's statements run. */
+  readonly statements: Statements;
   readonly secretBox: SecretBox;
   readonly egressPolicy: EgressPolicy;
   readonly hintQueue: HintQueue;
@@ -102,6 +103,7 @@ export class ApiModule {
         } satisfies Brand,
       },
       { provide: DATABASE, useValue: options.database },
+      { provide: STATEMENTS, useValue: options.statements },
       { provide: DATABASE_CLOCK, useValue: options.databaseClock },
       { provide: EGRESS_POLICY, useValue: options.egressPolicy },
       { provide: HEADER_PREFIX, useValue: options.headerPrefix },
@@ -117,7 +119,7 @@ export class ApiModule {
       {
         provide: Dispatcher,
         useValue: new Dispatcher(
-          new PostgresDeliveryStore(options.database, options.secretBox),
+          new PostgresDeliveryStore(options.database, options.statements, options.secretBox),
           options.hintQueue,
           hintBudgets(options.hintQueue, () => performance.now()),
           new DispatchReport(options.logger, options.metrics),
@@ -150,14 +152,12 @@ export class ApiModule {
 const EDGE: Provider[] = [
   RouteTable,
   OpenApiDocument,
+  KeyConfirmation,
   { provide: APP_FILTER, useClass: ErrorFilter },
   { provide: APP_GUARD, useClass: AuthenticationGuard },
   { provide: APP_GUARD, useClass: RequestRateGuard },
   { provide: APP_GUARD, useClass: ScopesGuard },
   { provide: APP_GUARD, useClass: ResourceGuard },
-  { provide: APP_INTERCEPTOR, useClass: ConfirmKeyInterceptor },
-  { provide: APP_INTERCEPTOR, useClass: BodyInterceptor },
-  { provide: APP_INTERCEPTOR, useClass: PostAnswerInterceptor },
-  { provide: APP_INTERCEPTOR, useClass: AuditInterceptor },
+  { provide: APP_GUARD, useClass: BodyGuard },
   { provide: APP_PIPE, useClass: SchemaPipe },
 ];

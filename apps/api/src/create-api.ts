@@ -89,6 +89,7 @@ function takeRawBodies(fastify: FastifyInstance): void {
       startedAtMs: performance.now(),
       contentType,
       principal: null,
+      isKeyUnconfirmed: false,
       admission: null,
       loaded: null,
       document: null,

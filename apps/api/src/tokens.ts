@@ -2,6 +2,7 @@
 
 /** `Database` of #adapters/postgres/database.js */
 export const DATABASE = Symbol('DATABASE');
+export const STATEMENTS = Symbol('STATEMENTS');
 /** `SecretBox` of #pipeline/secret-box.js */
 export const SECRET_BOX = Symbol('SECRET_BOX');
 /** `EgressPolicy` of #adapters/http-sender/egress-policy.js */

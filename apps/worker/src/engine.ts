@@ -1,7 +1,7 @@
 import { PostgresAcceptStore } from '#adapters/postgres/accept-store.js';
 import { PostgresDeliveryStore } from '#adapters/postgres/delivery-store.js';
 import { isDatabaseAway, isItemsFault } from '#adapters/postgres/database-error.js';
-import type { Database } from '#adapters/postgres/database.js';
+import type { Database, Statements } from '#adapters/postgres/database.js';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { DispatchReport } from '#observability/dispatch-report.js';
@@ -26,6 +26,7 @@ import { Targets } from '#pipeline/targets.js';
 
 export interface EngineParts {
   readonly database: Database;
+  readonly statements: Statements;
   readonly secretBox: SecretBox;
   readonly sender: Sender;
   readonly hintQueue: HintQueue;
@@ -50,7 +51,7 @@ export interface DeliveryEngine {
 
 export function createDeliveryEngine(parts: EngineParts): DeliveryEngine {
   const monotonicMs = () => performance.now();
-  const store = new PostgresDeliveryStore(parts.database, parts.secretBox);
+  const store = new PostgresDeliveryStore(parts.database, parts.statements, parts.secretBox);
   const report = new DispatchReport(parts.logger, parts.metrics);
   const budgets = hintBudgets(parts.hintQueue, monotonicMs);
   const dispatcher = new Dispatcher(store, parts.hintQueue, budgets, report);
@@ -70,7 +71,7 @@ export function createDeliveryEngine(parts: EngineParts): DeliveryEngine {
     random: Math.random,
     ...(parts.reachFailpoint !== undefined && { reach: parts.reachFailpoint }),
   });
-  const acceptStore = new PostgresAcceptStore(parts.database, parts.clock);
+  const acceptStore = new PostgresAcceptStore(parts.database, parts.statements, parts.clock);
   const nowMs = () => parts.clock.nowMs();
   const acceptor = new Acceptor(
     acceptStore,

@@ -10,7 +10,8 @@ const PACE_MS = 5;
 export interface Load {
   readonly url: string;
   readonly platformKey: string;
-  readonly merchantId: string;
+  /** Whose events they are, in turn; a batch is of one of them. */
+  readonly merchantIds: readonly string[];
   readonly seconds: number;
   /** Events in one call. */
   readonly batch: number;
@@ -36,8 +37,10 @@ const calls = {
   },
   async run(load: Load): Promise<Posted> {
     const { batch, waitingMax = Infinity, deliveriesPerEvent = 1, eventsPerSecond = Infinity } = load;
-    const event = JSON.stringify({ merchant_id: load.merchantId, type: USUAL_TYPE, data: USUAL_DATA });
-    const body = batch === 1 ? event : `{"events":[${Array(batch).fill(event).join()}]}`;
+    const bodies = load.merchantIds.map((merchantId) => {
+      const event = JSON.stringify({ merchant_id: merchantId, type: USUAL_TYPE, data: USUAL_DATA });
+      return batch === 1 ? event : `{"events":[${Array(batch).fill(event).join()}]}`;
+    });
     const path = batch === 1 ? '/v1/events' : '/v1/events/batch';
     const headers = { 'content-type': 'application/json', authorization: `Bearer ${load.platformKey}` };
     const pool = new Pool(load.url, { connections: CONNECTIONS, pipelining: 1, allowH2: false });
@@ -54,6 +57,7 @@ const calls = {
           await delay(PACE_MS);
           continue;
         }
+        const body = bodies[(events / batch) % bodies.length] ?? null;
         events += batch;
         const answer = await pool.request({ method: 'POST', path, headers, body });
         if (answer.statusCode !== 202) throw new Error(`an event was answered ${answer.statusCode}`);

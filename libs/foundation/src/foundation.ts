@@ -9,6 +9,7 @@ import { checkEncryptionKeys } from '#adapters/postgres/encryption-canary.js';
 import { learnClock } from '#adapters/postgres/learn-clock.js';
 import { MaintenanceSessions } from '#adapters/postgres/maintenance-session.js';
 import { migrationNames, ownMigrationsDir } from '#adapters/postgres/migrate.js';
+import { PipelineStatements } from '#adapters/postgres/pipeline-statements.js';
 import { databaseProblem } from '#adapters/postgres/readiness.js';
 import { BullMqHintQueue } from '#adapters/queue/bullmq-hint-queue.js';
 import { connectQueues, type QueueConnection } from '#adapters/queue/queue-connection.js';
@@ -29,6 +30,8 @@ export interface Foundation {
   readonly metrics: Registry;
   readonly version: string;
   readonly database: Database;
+  /** For the pipeline's statements, on connections of their own. */
+  readonly statements: PipelineStatements;
   readonly clock: DatabaseClock;
   readonly ids: IdMaker;
   readonly secretBox: AesGcmSecretBox;
@@ -56,12 +59,13 @@ export async function layFoundation(
   logger: Logger,
 ): Promise<Foundation> {
   const database = connectDatabase(configuration.databaseUrl, DATABASE_CONNECTIONS_MAX);
+  const statements = new PipelineStatements(configuration.databaseUrl, PIPELINE_CONNECTIONS_MAX);
   const queues = connectQueues(configuration);
   const hintQueue = new BullMqHintQueue(queues);
   const close = async (): Promise<void> => {
     await hintQueue.close();
     await queues.close();
-    await database.$disconnect();
+    await Promise.all([database.$disconnect(), statements.close()]);
   };
   try {
     const clock = new DatabaseClock();
@@ -75,6 +79,7 @@ export async function layFoundation(
       metrics: createMetrics(),
       version,
       database,
+      statements,
       clock,
       ids: new IdMaker(() => clock.nowMs(), randomBytes),
       secretBox: new AesGcmSecretBox(keys),
@@ -105,5 +110,7 @@ export async function layFoundation(
   }
 }
 
-/** Enough for all statements that one event loop can keep under way; PostgreSQL takes 100 by default from everybody. */
-const DATABASE_CONNECTIONS_MAX = 20;
+/** Enough for all that one event loop asks on behalf of people; PostgreSQL takes 100 by default from everybody. */
+const DATABASE_CONNECTIONS_MAX = 14;
+/** Claims, settles, sweeps and releases of a worker, or the commits of an API: none waits for another's connection. */
+const PIPELINE_CONNECTIONS_MAX = 10;

@@ -94,6 +94,7 @@ export class Acceptor {
       run: (requests) => this.acceptAll(requests),
       itemsMax: REQUESTS_PER_COMMIT_MAX,
       runsMax: COMMITS_AT_ONCE_MAX,
+      gatherMs: GATHER_MS,
       weigh: (request) =>
         request.events.reduce((sum, event) => sum + EVENT_OVERHEAD_BYTES + event.data.length, 0),
       weightMax: COMMIT_BYTES_MAX,
@@ -447,6 +448,8 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
 const REQUESTS_PER_COMMIT_MAX = 500;
 /** Two: one that PostgreSQL is writing, one that is being prepared. More would only make the batches smaller. */
 const COMMITS_AT_ONCE_MAX = 2;
+/** A fraction of what a commit takes under load; a producer that sends one after the other never waits for it. */
+const GATHER_MS = 5;
 /** Bounds the memory of one statement; one batch request of 8 MiB still fits. */
 const COMMIT_BYTES_MAX = 8 * 1024 * 1024;
 /** What a row costs beside its data. */

@@ -103,3 +103,15 @@ test('an attempt that has become slow gives its fast slot back and is counted as
   await waiting;
   expect(inFlight.size).toBe(0);
 });
+
+test('once answered, an attempt holds its slot until it is settled, but no more of its endpoint or merchant', async () => {
+  const { inFlight } = clocked();
+  const attempts = await begin(inFlight, 3);
+  for (const attempt of attempts) inFlight.answered(attempt);
+  expect(inFlight.rooms('fast')).toMatchObject({ endpoints: [], merchants: [] });
+  expect(inFlight.slots.fast.inUse).toBe(3);
+  for (const attempt of attempts) inFlight.end(attempt);
+  expect(inFlight.rooms('fast')).toMatchObject({ endpoints: [], merchants: [] });
+  expect(inFlight.slots.fast.inUse).toBe(0);
+  expect(inFlight.size).toBe(0);
+});

@@ -8,6 +8,7 @@ export interface InFlightAttempt {
   readonly claim: Pick<Claimed, 'endpointId' | 'merchantId'>;
   /** When the request set out; null before, and once there is an answer: what we take ourselves makes nobody slow. */
   sentMs: number | null;
+  isAnswered: boolean;
   /** The lane whose slot it holds; an attempt that turns out slow moves from `fast` to `slow`. */
   lane: Lane;
 }
@@ -37,7 +38,7 @@ export class InFlight {
   }
 
   begin(claim: Pick<Claimed, 'endpointId' | 'merchantId'>, lane: Lane): InFlightAttempt {
-    const attempt: InFlightAttempt = { claim, lane, sentMs: null };
+    const attempt: InFlightAttempt = { claim, lane, sentMs: null, isAnswered: false };
     this.attempts.add(attempt);
     count(this.byEndpoint, claim.endpointId, 1);
     count(this.byMerchant, claim.merchantId, 1);
@@ -49,18 +50,24 @@ export class InFlight {
     attempt.sentMs = this.monotonicMs();
   }
 
-  /** There is an answer, or there will be none. */
+  /**
+   * There is an answer, or there will be none. From here on it is our own work and not its receiver's: it keeps its slot
+   * until it is settled, but no more of its endpoint's and its merchant's share.
+   */
   answered(attempt: InFlightAttempt): void {
     attempt.sentMs = null;
-  }
-
-  /** Gives its slot back, to the lane that it is counted in by now. */
-  end(attempt: InFlightAttempt): void {
-    this.attempts.delete(attempt);
+    if (attempt.isAnswered) return;
+    attempt.isAnswered = true;
     count(this.byEndpoint, attempt.claim.endpointId, -1);
     count(this.byMerchant, attempt.claim.merchantId, -1);
     count(this.endedByEndpoint, attempt.claim.endpointId, 1);
     count(this.endedByMerchant, attempt.claim.merchantId, 1);
+  }
+
+  /** Gives its slot back, to the lane that it is counted in by now. */
+  end(attempt: InFlightAttempt): void {
+    this.answered(attempt);
+    this.attempts.delete(attempt);
     this.slots[attempt.lane].give(1);
   }
 

@@ -1,4 +1,5 @@
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
+import { eventually } from '#testkit/eventually.js';
 import { MicroBatch } from './micro-batch.js';
 
 /** A run that is over when the test says so. */
@@ -103,4 +104,71 @@ test('drained waits for what waits and for what runs', async () => {
   runs[1]?.finish();
   await drained;
   expect(isDrained).toBe(true);
+});
+
+describe('gatherMs', () => {
+  const GATHER_MS = 60;
+
+  test('keeps nothing that comes alone, however often', async () => {
+    const { runs, run } = controlled();
+    const batches = new MicroBatch({ run, itemsMax: 10, runsMax: 1, gatherMs: GATHER_MS });
+    for (let item = 1; item <= 3; item++) {
+      const result = batches.add(item);
+      await turn();
+      expect(runs).toHaveLength(item);
+      runs.at(-1)?.finish();
+      await result;
+    }
+  });
+
+  test('lets what comes after a batch of several wait for more, until its time has come', async () => {
+    const { runs, run } = controlled();
+    const batches = new MicroBatch({ run, itemsMax: 10, runsMax: 1, gatherMs: GATHER_MS });
+    const startedMs = performance.now();
+    const first = Promise.all([batches.add(1), batches.add(2)]);
+    await turn();
+    runs[0]?.finish();
+    await first;
+    const second = Promise.all([batches.add(3)]);
+    await turn();
+    const third = Promise.all([batches.add(4)]);
+    await turn();
+    expect(runs).toHaveLength(1);
+    await eventually(() => expect(runs).toHaveLength(2));
+    // A timer of Node's may be a millisecond early.
+    expect(performance.now() - startedMs).toBeGreaterThanOrEqual(GATHER_MS - 2);
+    expect(runs[1]?.items).toEqual([3, 4]);
+    runs[1]?.finish();
+    expect(await second).toEqual([30]);
+    expect(await third).toEqual([40]);
+  });
+
+  test('does not keep a full batch', async () => {
+    const { runs, run } = controlled();
+    const batches = new MicroBatch({ run, itemsMax: 3, runsMax: 1, gatherMs: 60_000 });
+    const first = Promise.all([batches.add(1), batches.add(2)]);
+    await turn();
+    runs[0]?.finish();
+    await first;
+    const second = Promise.all([batches.add(3), batches.add(4), batches.add(5)]);
+    await turn();
+    expect(runs[1]?.items).toEqual([3, 4, 5]);
+    runs[1]?.finish();
+    await second;
+  });
+
+  test('is waited for when everything is to be drained', async () => {
+    const { runs, run } = controlled();
+    const batches = new MicroBatch({ run, itemsMax: 10, runsMax: 1, gatherMs: GATHER_MS });
+    const first = Promise.all([batches.add(1), batches.add(2)]);
+    await turn();
+    runs[0]?.finish();
+    await first;
+    const rest = batches.add(3);
+    const drained = batches.drained();
+    await eventually(() => expect(runs).toHaveLength(2));
+    runs[1]?.finish();
+    await drained;
+    expect(await rest).toBe(30);
+  });
 });

@@ -4,6 +4,11 @@ export interface MicroBatchOptions<Item, Result> {
   readonly itemsMax: number;
   /** How many batches may be under way at once. */
   readonly runsMax: number;
+  /**
+   * While many items come, batches begin at least so far apart, unless one is full: what a batch costs by itself is then
+   * shared by more items. What comes alone never waits for it. 0 when left out.
+   */
+  readonly gatherMs?: number;
   /** An item's share of {@link weightMax}, for batches that are bounded by bytes. 1 when left out. */
   readonly weigh?: (item: Item) => number;
   readonly weightMax?: number;
@@ -22,14 +27,17 @@ interface Waiting<Item, Result> {
 }
 
 /**
- * Turns many small calls into few large ones without a timer: an item that comes while nothing is under way runs at
- * the end of this turn of the event loop, and items that come during a run are taken together by the next one. So an
- * idle system adds no wait, and a busy one fills its batches by itself.
+ * Turns many small calls into few large ones: an item that comes while nothing is under way runs at the end of this turn of
+ * the event loop, and items that come during a run are taken together by the next one. So an idle system adds no wait, and
+ * a busy one fills its batches by itself, the more so with `gatherMs`.
  */
 export class MicroBatch<Item, Result> {
   private waiting: Waiting<Item, Result>[] = [];
   private runs = 0;
   private scheduled = false;
+  /** When the last batch of several items began. */
+  private gatheringSinceMs = -Infinity;
+  private gathering: NodeJS.Timeout | null = null;
   private idle: { promise: Promise<void>; resolve: () => void } | null = null;
 
   constructor(private readonly options: MicroBatchOptions<Item, Result>) {}
@@ -51,6 +59,7 @@ export class MicroBatch<Item, Result> {
 
   private schedule(): void {
     if (this.scheduled || this.runs >= this.options.runsMax) return;
+    if (this.gathering !== null && this.waiting.length < this.options.itemsMax) return;
     this.scheduled = true;
     setImmediate(() => {
       this.scheduled = false;
@@ -59,7 +68,24 @@ export class MicroBatch<Item, Result> {
   }
 
   private startWaiting(): void {
-    while (this.waiting.length > 0 && this.runs < this.options.runsMax) this.start(this.take());
+    while (this.waiting.length > 0 && this.runs < this.options.runsMax) {
+      if (this.mustGather()) return;
+      this.start(this.take());
+    }
+  }
+
+  /** Whether the next batch is to wait; it is started then when its time has come. */
+  private mustGather(): boolean {
+    const { gatherMs = 0, itemsMax } = this.options;
+    if (gatherMs === 0 || this.waiting.length >= itemsMax) return false;
+    if (this.gathering !== null) return true;
+    const restMs = this.gatheringSinceMs + gatherMs - performance.now();
+    if (restMs < 1) return false;
+    this.gathering = setTimeout(() => {
+      this.gathering = null;
+      this.startWaiting();
+    }, restMs);
+    return true;
   }
 
   /** The next batch: at least one item, however heavy it is. */
@@ -82,6 +108,7 @@ export class MicroBatch<Item, Result> {
 
   private start(batch: Waiting<Item, Result>[]): void {
     this.runs++;
+    if (batch.length > 1) this.gatheringSinceMs = performance.now();
     void this.run(batch).finally(() => {
       this.runs--;
       this.startWaiting();

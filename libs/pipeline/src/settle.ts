@@ -28,6 +28,7 @@ export class Settler {
       },
       itemsMax: SETTLEMENTS_PER_COMMIT_MAX,
       runsMax: COMMITS_AT_ONCE_MAX,
+      gatherMs: GATHER_MS,
       weigh: ({ attempt }) => ROW_OVERHEAD_BYTES + (attempt.responseBody?.length ?? 0),
       weightMax: COMMIT_BYTES_MAX,
       isItemsFault: (error) => faults.isItems(error),
@@ -96,8 +97,10 @@ export class Releaser {
 }
 
 const SETTLEMENTS_PER_COMMIT_MAX = 256;
-/** Two: one that PostgreSQL is writing, one that is being prepared. */
-const COMMITS_AT_ONCE_MAX = 2;
+/** Two at once would wait for each other at the gates of their endpoints. */
+const COMMITS_AT_ONCE_MAX = 1;
+/** While many answers come, a commit of fifteen costs each of them half of what one of five does. */
+const GATHER_MS = 15;
 /** Bounds one statement when many receivers answer with full bodies. */
 const COMMIT_BYTES_MAX = 4 * 1024 * 1024;
 /** What an attempt's row costs beside the response body. */

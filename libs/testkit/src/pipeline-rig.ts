@@ -22,6 +22,7 @@ import { EventTypes } from '#pipeline/event-types.js';
 import { hintBudgets } from '#pipeline/hint-budget.js';
 import type { Lane } from '#pipeline/hint-queue.js';
 import { InFlight } from '#pipeline/in-flight.js';
+import { PipelineStatements } from '#adapters/postgres/pipeline-statements.js';
 import type { Sender } from '#pipeline/sender.js';
 import { Releaser, Settler } from '#pipeline/settle.js';
 import { Subscriptions } from '#pipeline/subscriptions.js';
@@ -39,7 +40,8 @@ export async function startPipelineRig(options: PipelineRigOptions): Promise<Pip
   const database = connectDatabase(options.databaseUrl, 8);
   const clock = new DatabaseClock();
   await ensurePartitions(database, clock.nowMs());
-  const rig = new PipelineRig(database, clock, options.sender ?? loopbackSender());
+  const statements = new PipelineStatements(options.databaseUrl, 4);
+  const rig = new PipelineRig(database, statements, clock, options.sender ?? loopbackSender());
   await rig.prepare();
   return rig;
 }
@@ -64,17 +66,18 @@ export class PipelineRig {
 
   constructor(
     readonly database: Database,
+    private readonly statements: PipelineStatements,
     readonly clock: DatabaseClock,
     readonly sender: Sender,
   ) {
     this.ids = new IdMaker(() => clock.nowMs(), randomBytes);
-    this.store = new PostgresDeliveryStore(database, this.secretBox);
+    this.store = new PostgresDeliveryStore(database, statements, this.secretBox);
     const monotonicMs = () => performance.now();
     this.dispatcher = new Dispatcher(this.store, this.queue, hintBudgets(this.queue, monotonicMs), {
       hinted: () => undefined,
       hintsFailed: (_, error) => this.hintErrors.push(error),
     });
-    const acceptStore = new PostgresAcceptStore(database, clock);
+    const acceptStore = new PostgresAcceptStore(database, statements, clock);
     const subscriptions = new Subscriptions(acceptStore);
     const eventTypes = new EventTypes(acceptStore, compileEventTypeSchema);
     const nowMs = () => clock.nowMs();
@@ -177,7 +180,7 @@ export class PipelineRig {
     await this.dispatcher.drained();
     this.queue.close();
     await this.sender.close();
-    await this.database.$disconnect();
+    await Promise.all([this.database.$disconnect(), this.statements.close()]);
   }
 }
 

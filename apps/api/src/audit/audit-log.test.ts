@@ -9,9 +9,9 @@ import { formatId, ID_PREFIXES, IdMaker } from '#domain/ids.js';
 import { createTestDatabase, type TestDatabase } from '#testkit/postgres.js';
 import { startApi, type ApiUnderTest } from '../api-harness.js';
 import { operationsOf } from '../openapi/document.js';
-import { AUDIT_EXTENSION, AUDITED } from '../openapi/operation.js';
+import { AUDIT_EXTENSION } from '../openapi/operation.js';
 import type { AuditEntryView } from './audit-log.schema.js';
-import { AuditInterceptor } from './audit-trail.js';
+import { AUDITED, AuditInterceptor } from './audit-trail.js';
 
 let db: TestDatabase;
 let api: ApiUnderTest;

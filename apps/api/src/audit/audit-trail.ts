@@ -17,7 +17,6 @@ import type { IdMaker } from '#domain/ids.js';
 import { OPERATOR_ID } from '#domain/operator.js';
 import { principalOf } from '../auth/principal.js';
 import { clientAddressOf } from '../http/client-address.js';
-import { AUDITED } from '../openapi/operation.js';
 import { ID_MAKER } from '../tokens.js';
 
 /** What a call did, as far as its handler knows it. */
@@ -86,6 +85,9 @@ export const Audit = createParamDecorator((_: unknown, context: ExecutionContext
   if (trail === undefined) throw new Error('the operation declares no `audit`: it has no trail');
   return trail;
 });
+
+/** Metadata of a handler: the action that its calls are recorded under. */
+export const AUDITED = 'posthorn:audited';
 
 /** Gives a handler its {@link Audit}, and lets none that declares one succeed without having used it. */
 @Injectable()

@@ -40,7 +40,9 @@ export class AuthenticationGuard implements CanActivate {
     if (principal === null) throw this.failures.wrong(request);
     if (cached === undefined) this.cache.remember(principal);
     this.uses.note(principal.keyId);
-    stateOf(request).principal = principal;
+    const state = stateOf(request);
+    state.principal = principal;
+    state.isKeyUnconfirmed = cached !== undefined;
     return true;
   }
 

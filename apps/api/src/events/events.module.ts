@@ -1,7 +1,7 @@
 import { type BeforeApplicationShutdown, Injectable, Module } from '@nestjs/common';
 import { compileEventTypeSchema } from '#adapters/json-schema/event-type-schema.js';
 import { PostgresAcceptStore } from '#adapters/postgres/accept-store.js';
-import type { Database } from '#adapters/postgres/database.js';
+import type { Database, Statements } from '#adapters/postgres/database.js';
 import { EventLog } from '#adapters/postgres/event-log.js';
 import type { IdMaker } from '#domain/ids.js';
 import { Acceptor } from '#pipeline/accept.js';
@@ -10,7 +10,7 @@ import { Dispatcher } from '#pipeline/dispatch.js';
 import { EventTypes } from '#pipeline/event-types.js';
 import type { ReachFailpoint } from '#pipeline/failpoints.js';
 import { Subscriptions } from '#pipeline/subscriptions.js';
-import { DATABASE, DATABASE_CLOCK, ID_MAKER, REACH_FAILPOINT } from '../tokens.js';
+import { DATABASE, DATABASE_CLOCK, ID_MAKER, REACH_FAILPOINT, STATEMENTS } from '../tokens.js';
 import { EventsController } from './events.controller.js';
 
 /** What was accepted is answered, and its hints reach the queue, before the process ends. */
@@ -32,15 +32,16 @@ class AcceptedBeforeShutdown implements BeforeApplicationShutdown {
   providers: [
     {
       provide: Acceptor,
-      inject: [DATABASE, DATABASE_CLOCK, ID_MAKER, Dispatcher, REACH_FAILPOINT],
+      inject: [DATABASE, STATEMENTS, DATABASE_CLOCK, ID_MAKER, Dispatcher, REACH_FAILPOINT],
       useFactory: (
         database: Database,
+        statements: Statements,
         clock: DatabaseClock,
         ids: IdMaker,
         dispatcher: Dispatcher,
         reach: ReachFailpoint,
       ) => {
-        const store = new PostgresAcceptStore(database, clock);
+        const store = new PostgresAcceptStore(database, statements, clock);
         const eventTypes = new EventTypes(store, compileEventTypeSchema);
         const nowMs = () => clock.nowMs();
         return new Acceptor(store, new Subscriptions(store), eventTypes, ids, nowMs, dispatcher, reach);

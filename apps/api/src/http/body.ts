@@ -3,13 +3,11 @@ import {
   createParamDecorator,
   Injectable,
   SetMetadata,
-  type CallHandler,
+  type CanActivate,
   type ExecutionContext,
-  type NestInterceptor,
 } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import type { FastifyRequest } from 'fastify';
-import type { Observable } from 'rxjs';
 import { JsonSyntaxError, parseRawJson, type JsonDocument } from '#domain/raw-json.js';
 import { ApiError, invalidRequest } from './api-error.js';
 import { NO_BODY, stateOf } from './request-state.js';
@@ -49,14 +47,14 @@ export const BodyDocument = createParamDecorator(
 const WITH_BODY: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH']);
 
 /**
- * The one parse of a body, after the guards and before validation: 415, then 400, then 422 for a body that is not an
+ * The one parse of a body, after the other guards and before validation: 415, then 400, then 422 for a body that is not an
  * object or that has a key twice. An empty body counts as `{}` and needs no content type.
  */
 @Injectable()
-export class BodyInterceptor implements NestInterceptor {
+export class BodyGuard implements CanActivate {
   constructor(private readonly reflector: Reflector) {}
 
-  intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
+  canActivate(context: ExecutionContext): boolean {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
     if (WITH_BODY.has(request.method)) {
       const document = parseBody(request);
@@ -65,7 +63,7 @@ export class BodyInterceptor implements NestInterceptor {
         this.reflector.get<boolean | undefined>(READS_DOCUMENT, context.getHandler()) === true;
       request.body = document === null || readsDocument ? {} : document.valueOf(document.root);
     }
-    return next.handle();
+    return true;
   }
 }
 

@@ -1,6 +1,7 @@
 import { Catch, Inject, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
+import { KeyConfirmation } from '../auth/key-confirmation.js';
 import { LOGGER } from '../tokens.js';
 import { ApiError } from './api-error.js';
 import { brokenBody, describeError } from './describe-error.js';
@@ -13,12 +14,19 @@ export class ErrorFilter implements ExceptionFilter {
   constructor(
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly routes: RouteTable,
+    private readonly keys: KeyConfirmation,
   ) {}
 
   catch(thrown: unknown, host: ArgumentsHost): void {
     const http = host.switchToHttp();
     const request = http.getRequest<FastifyRequest>();
     const reply = http.getResponse<FastifyReply>();
+    if (request.posthorn?.isKeyUnconfirmed === true)
+      void this.keys.judge(thrown, request).then((judged) => this.#answer(judged, request, reply));
+    else this.#answer(thrown, request, reply);
+  }
+
+  #answer(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
     const described = isCutOff(thrown, request) ? brokenBody() : describeError(thrown);
     const error = request.is404 && described.status !== 413 ? this.#noRoute(request) : described;
     if (error.status >= 500) {

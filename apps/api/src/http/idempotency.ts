@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import {
   createParamDecorator,
   Injectable,
+  UseInterceptors,
   type CallHandler,
   type ExecutionContext,
   type NestInterceptor,
@@ -34,16 +35,6 @@ export function idempotencyKeyOf(request: FastifyRequest): string | null {
   throw invalidRequest([{ path: 'Idempotency-Key', message }]);
 }
 
-/** Handler parameter of a POST that goes through `IdempotentPosts`. */
-export const Idempotency = createParamDecorator((_: unknown, context: ExecutionContext): IdempotentCall => {
-  const request = context.switchToHttp().getRequest<FastifyRequest>();
-  const contentHash = createHash('sha256')
-    .update(`${request.method} ${request.url}\n`)
-    .update(stateOf(request).bodyBytes)
-    .digest();
-  return { key: idempotencyKeyOf(request), contentHash };
-});
-
 /** Sends what `IdempotentPosts` answered with the status that it had the first time. */
 @Injectable()
 export class PostAnswerInterceptor implements NestInterceptor {
@@ -57,3 +48,21 @@ export class PostAnswerInterceptor implements NestInterceptor {
     );
   }
 }
+
+/** Handler parameter of a POST that goes through `IdempotentPosts`: what that answered is what the call answers. */
+export const Idempotency = createParamDecorator(
+  (_: unknown, context: ExecutionContext): IdempotentCall => {
+    const request = context.switchToHttp().getRequest<FastifyRequest>();
+    const contentHash = createHash('sha256')
+      .update(`${request.method} ${request.url}\n`)
+      .update(stateOf(request).bodyBytes)
+      .digest();
+    return { key: idempotencyKeyOf(request), contentHash };
+  },
+  [
+    (target: object, key: string | symbol | undefined): void => {
+      const descriptor = key === undefined ? undefined : Object.getOwnPropertyDescriptor(target, key);
+      if (key !== undefined && descriptor) UseInterceptors(PostAnswerInterceptor)(target, key, descriptor);
+    },
+  ],
+);

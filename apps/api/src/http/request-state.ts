@@ -9,6 +9,8 @@ export interface RequestState {
   /** The content type as the client wrote it. */
   readonly contentType: string | undefined;
   principal: Principal | null;
+  /** Whether the principal was remembered and its key has not been asked for yet. */
+  isKeyUnconfirmed: boolean;
   /** Asked for while the key was looked up; null: not asked for yet. */
   admission: Promise<Admission> | null;
   /** What the resource guard found under the ids of the path. */

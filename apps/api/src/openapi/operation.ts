@@ -1,4 +1,4 @@
-import { applyDecorators, HttpCode, SetMetadata } from '@nestjs/common';
+import { applyDecorators, HttpCode, SetMetadata, UseInterceptors } from '@nestjs/common';
 import {
   ApiBody,
   ApiExtension,
@@ -9,12 +9,11 @@ import {
 } from '@nestjs/swagger';
 import type { ZodType } from 'zod';
 import type { AuditAction } from '#domain/audit-actions.js';
+import { AUDITED, AuditInterceptor } from '../audit/audit-trail.js';
 import { API_ERRORS, type ApiErrorCode } from '#domain/error-codes.js';
 
 export const BEARER = 'bearer';
-/** Metadata of a handler: the action that its calls are recorded under. */
-export const AUDITED = 'posthorn:audited';
-/** The same in the OpenAPI document. */
+/** The action that a call is recorded under, in the OpenAPI document. */
 export const AUDIT_EXTENSION = 'x-audit-action';
 /** Metadata of a handler: its operation's id. */
 export const OPERATION_ID = 'posthorn:operation-id';
@@ -72,7 +71,13 @@ export function Operation(options: OperationOptions): MethodDecorator {
       ApiResponse({ status: errorStatus, description: text, schema: { $ref: ERROR_REF } }),
     ),
     ...(isPublic ? [] : [ApiSecurity(BEARER)]),
-    ...(audit === undefined ? [] : [SetMetadata(AUDITED, audit), ApiExtension(AUDIT_EXTENSION, audit)]),
+    ...(audit === undefined
+      ? []
+      : [
+          SetMetadata(AUDITED, audit),
+          UseInterceptors(AuditInterceptor),
+          ApiExtension(AUDIT_EXTENSION, audit),
+        ]),
     ...(body === undefined ? [] : [ApiBody({ standardSchema: body } as ApiBodyOptions)]),
   );
 }

@@ -68,7 +68,7 @@ function rotate(
 /** What a worker that has never heard of it would sign with. */
 async function target(id: string): Promise<Target> {
   const uuid = parseId(ID_PREFIXES.endpoint, id) ?? '';
-  const store = new PostgresDeliveryStore(api.database, api.app.get<SecretBox>(SECRET_BOX));
+  const store = new PostgresDeliveryStore(api.database, api.database, api.app.get<SecretBox>(SECRET_BOX));
   return (await store.loadTargets([uuid])).get(uuid) as Target;
 }
 

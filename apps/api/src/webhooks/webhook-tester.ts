@@ -79,7 +79,7 @@ export class WebhookTester implements BeforeApplicationShutdown {
   private async send(endpoint: EndpointRecord, type: string): Promise<TestAttempt> {
     const [eventType, targets] = await Promise.all([
       findEventType(this.database, type),
-      new PostgresDeliveryStore(this.database, this.secretBox).loadTargets([endpoint.id]),
+      new PostgresDeliveryStore(this.database, this.database, this.secretBox).loadTargets([endpoint.id]),
     ]);
     const target = targets.get(endpoint.id);
     if (target === undefined) throw notFound();

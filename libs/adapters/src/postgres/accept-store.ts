@@ -9,7 +9,7 @@ import type {
 } from '#pipeline/accept-store.js';
 import type { EventTypeCatalogue, EventTypeStore } from '#pipeline/event-types.js';
 import type { DatabaseClock } from '#pipeline/database-clock.js';
-import type { Database } from './database.js';
+import type { Database, Statements } from './database.js';
 import { loadSubscriptions } from './endpoints-load.js';
 import { loadCatalogueVersion, loadEventTypes, loadEventTypeSchema } from './event-types-load.js';
 import { findEvents, findIdempotencyKeys } from './find-accepted.js';
@@ -19,11 +19,12 @@ import { writeAccepted } from './write-accepted.js';
 export class PostgresAcceptStore implements AcceptStore, EventTypeStore {
   constructor(
     private readonly db: Database,
+    private readonly statements: Statements,
     private readonly clock: DatabaseClock,
   ) {}
 
   write(batch: AcceptBatch): Promise<AcceptWritten> {
-    return writeAccepted(this.db, batch, this.clock);
+    return writeAccepted(this.statements, batch, this.clock);
   }
 
   findIdempotencyKeys(keys: readonly IdempotencyKey[]): Promise<readonly StoredIdempotencyKey[]> {

@@ -1,6 +1,7 @@
+import type pg from 'pg';
 import { PrismaPg } from '@prisma/adapter-pg';
 import { ConnectionPool } from './connection-pool.js';
-import { PrismaClient } from './generated/client.js';
+import { type Prisma, PrismaClient } from './generated/client.js';
 import { StatementNames } from './statement-names.js';
 
 /**
@@ -10,7 +11,16 @@ import { StatementNames } from './statement-names.js';
  * @param connectionsMax upper bound of the pool; a statement waits for a free connection at most {@link CONNECT_TIMEOUT_MS}
  */
 export function connectDatabase(databaseUrl: string, connectionsMax: number): Database {
-  const pool = new ConnectionPool({
+  const pool = new ConnectionPool(poolSettings(databaseUrl, connectionsMax));
+  const names = new StatementNames();
+  return new PrismaClient({
+    adapter: new PrismaPg(pool, { disposeExternalPool: true, statementNameGenerator: names.of }),
+  });
+}
+
+/** What every pool of connections has in common. */
+export function poolSettings(databaseUrl: string, connectionsMax: number): pg.PoolConfig {
+  return {
     connectionString: databaseUrl,
     max: connectionsMax,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
@@ -19,18 +29,17 @@ export function connectDatabase(databaseUrl: string, connectionsMax: number): Da
     statement_timeout: STATEMENT_TIMEOUT_MS,
     query_timeout: ANSWER_TIMEOUT_MS,
     application_name: 'posthorn',
-  });
-  const names = new StatementNames();
-  return new PrismaClient({
-    adapter: new PrismaPg(pool, { disposeExternalPool: true, statementNameGenerator: names.of }),
-  });
+  };
 }
 
-/** Everything but pipeline statements goes through its models; pipeline statements through `$queryRaw`. */
+/** Everything but pipeline statements goes through its models; those through {@link Statements}. */
 export type Database = PrismaClient;
 
-/** What a statement may run on: the database itself or a transaction on it. */
-export type Statements = Pick<PrismaClient, '$queryRaw' | '$executeRaw'>;
+/** What a statement may run on: the pipeline's own connections, the database itself or a transaction on it. */
+export interface Statements {
+  $queryRaw<Rows>(query: TemplateStringsArray | Prisma.Sql, ...values: readonly unknown[]): Promise<Rows>;
+  $executeRaw(query: TemplateStringsArray | Prisma.Sql, ...values: readonly unknown[]): Promise<number>;
+}
 
 /** How long a caller waits for a connection before it is told that the database is away. */
 const CONNECT_TIMEOUT_MS = 2_000;

@@ -12,7 +12,7 @@ import type { Lane } from '#pipeline/hint-queue.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
 import { cancelDelivery } from './cancel-deliveries.js';
 import { claimDeliveries } from './claim-deliveries.js';
-import type { Database } from './database.js';
+import type { Database, Statements } from './database.js';
 import { openSecret } from './endpoint-secrets.js';
 import { loadTargets } from './endpoints-load.js';
 import { openClientCertificate, openHeaders } from './endpoints-record.js';
@@ -25,25 +25,28 @@ import type { Rooms } from '#pipeline/rooms.js';
 
 /** The ports of dispatch and of the worker's steps on PostgreSQL. */
 export class PostgresDeliveryStore implements DeliveryStore, DispatchStore {
+  #lastAtTheGates: Promise<unknown> = Promise.resolve();
+
   constructor(
     private readonly db: Database,
+    private readonly statements: Statements,
     private readonly secretBox: SecretBox,
   ) {}
 
   takeDue(lane: Lane, limits: TakeLimits): Promise<DueDelivery[]> {
-    return takeDueDeliveries(this.db, lane, limits);
+    return takeDueDeliveries(this.statements, this.db, lane, limits);
   }
 
   isAnyHeldBack(): Promise<boolean> {
-    return isAnyHeldBack(this.db);
+    return isAnyHeldBack(this.statements);
   }
 
   unhint(deliveryIds: readonly string[]): Promise<void> {
-    return unhintDeliveries(this.db, deliveryIds);
+    return unhintDeliveries(this.statements, deliveryIds);
   }
 
   claim(lane: Lane, wanted: readonly ClaimRequest[], rooms: Rooms): Promise<readonly Claimed[]> {
-    return claimDeliveries(this.db, lane, wanted, rooms);
+    return this.#atTheGates(() => claimDeliveries(this.statements, lane, wanted, rooms));
   }
 
   markSlow(endpointIds: readonly string[]): Promise<void> {
@@ -55,18 +58,18 @@ export class PostgresDeliveryStore implements DeliveryStore, DispatchStore {
   }
 
   release(claims: readonly Pick<Claimed, 'deliveryId' | 'leaseToken'>[]): Promise<void> {
-    return releaseClaims(this.db, claims);
+    return releaseClaims(this.statements, claims);
   }
 
   settle(settlements: readonly Settlement[]): Promise<readonly Settled[]> {
-    return settleDeliveries(this.db, settlements);
+    return this.#atTheGates(() => settleDeliveries(this.statements, settlements));
   }
 
   reconcile(limits: {
     readonly deliveriesMax: number;
     readonly leaseTokens?: readonly string[];
   }): Promise<number> {
-    return reconcileLeases(this.db, limits);
+    return reconcileLeases(this.statements, limits);
   }
 
   async cancel(deliveryId: string): Promise<void> {
@@ -93,5 +96,15 @@ export class PostgresDeliveryStore implements DeliveryStore, DispatchStore {
       });
     }
     return targets;
+  }
+
+  /**
+   * One after the other: a claim and a settle of one worker mostly write the same gates. At once, one of them waits for the
+   * other's locks in PostgreSQL and then starts its statement over with the rows as they are by then.
+   */
+  #atTheGates<Result>(run: () => Promise<Result>): Promise<Result> {
+    const result = this.#lastAtTheGates.then(run);
+    this.#lastAtTheGates = result.catch(() => undefined);
+    return result;
   }
 }

@@ -50,6 +50,9 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
   const of = <Value>(read: (settlement: Settlement) => Value) => settlements.map(read);
   const ids = of(({ claim }) => claim.deliveryId);
   const merchantIds = [...new Set(of(({ claim }) => claim.merchantId))];
+  // Most batches hold nothing but successes: all that only a failure can lead to is left out of their statement.
+  const mayFail = settlements.some(({ step }) => step.kind !== 'succeeded');
+  const afterFailures = (part: Prisma.Sql): Prisma.Sql => (mayFail ? part : Prisma.empty);
   const { low, high } = idRange(ids);
   return db.$queryRaw<Row[]>`
     WITH input AS (
@@ -87,32 +90,29 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
     ), logged_merchants AS MATERIALIZED (
       SELECT id FROM merchants WHERE id = ANY (${merchantIds}::uuid[]) AND status = 'active'
     ), open AS (
-      SELECT o.delivery_id, o.endpoint_id, o.lease_token, o.single, o.hint_number, g.lane,
-             o.lease_until IS NOT NULL AS is_leased, o.attempt_id, o.attempt_number, o.trigger, e.url,
-             o.lease_until - (e.timeout_ms + ${LEASE_GRACE_MS}) * interval '1 millisecond' AS lease_started_at,
-             g.status = 'disabled' OR e.deleted_at IS NOT NULL AS is_closed
-      FROM open_deliveries o
-      JOIN endpoint_gates g ON g.endpoint_id = o.endpoint_id
-      JOIN endpoints e ON e.id = o.endpoint_id
-      WHERE o.delivery_id = ANY (${ids}::uuid[])
-      ORDER BY o.delivery_id
-      FOR UPDATE OF o
+      ${mayFail ? lockedOpen(ids) : closedOpen(ids)}
     ), decided AS (
-      SELECT i.*, o.single, o.hint_number, o.lane, o.is_leased,
-             CASE WHEN o.delivery_id IS NULL THEN 'superseded'
+      SELECT i.*, o.single, o.hint_number, o.is_leased,
+             ${
+               mayFail
+                 ? Prisma.sql`o.lane, CASE WHEN o.delivery_id IS NULL THEN 'superseded'
                   WHEN i.step = 'succeeded' THEN 'succeeded'
                   WHEN o.lease_token IS DISTINCT FROM i.lease_token THEN 'superseded'
                   WHEN o.single THEN 'single_failed'
                   WHEN i.step = 'failed' THEN 'failed'
                   WHEN o.is_closed THEN 'cancelled'
                   ELSE 'retrying'
-             END AS verdict
+             END`
+                 : Prisma.sql`NULL AS lane, CASE WHEN o.delivery_id IS NULL THEN 'superseded' ELSE 'succeeded' END`
+             } AS verdict
       FROM input i
       LEFT JOIN open o USING (delivery_id)
     ), displaced AS (
-      SELECT o.delivery_id, o.attempt_id, o.attempt_number, o.trigger, o.lease_started_at, o.url, decided.merchant_id
+      SELECT o.delivery_id, o.attempt_id, o.attempt_number, o.trigger, e.url, decided.merchant_id,
+             o.lease_until - (e.timeout_ms + ${LEASE_GRACE_MS}) * interval '1 millisecond' AS lease_started_at
       FROM decided
       JOIN open o ON o.delivery_id = decided.delivery_id AND o.is_leased AND o.lease_token <> decided.lease_token
+      JOIN endpoints e ON e.id = o.endpoint_id
       WHERE decided.verdict = 'succeeded'
     ), logged_displaced AS (
       INSERT INTO attempts (id, delivery_id, merchant_id, number, trigger, started_at, duration_ms, outcome, error_code,
@@ -165,7 +165,7 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
       FROM decided
       WHERE d.id = decided.delivery_id AND d.id = ANY (${ids}::uuid[]) AND d.id BETWEEN ${low}::uuid AND ${high}::uuid
       RETURNING d.id, d.status
-    ), waiting AS (
+    ${afterFailures(Prisma.sql`), waiting AS (
       UPDATE open_deliveries o
       SET due_at = now() + decided.wait_ms * interval '1 millisecond',
           hinted_until = now() + (decided.wait_ms +
@@ -188,7 +188,7 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
       RETURNING e.id, e.merchant_id
     ), gone_merchants AS (
       UPDATE merchants m SET config_version = m.config_version + 1
-      WHERE m.id IN (SELECT merchant_id FROM gone)
+      WHERE m.id IN (SELECT merchant_id FROM gone)`)}
     ), counted AS (
       INSERT INTO delivery_stats AS s (endpoint_id, period_start, outcome, latency_bucket, merchant_id, attempts)
       SELECT endpoint_id, date_bin(${STATS_PERIOD}::interval, now(), 'epoch'), outcome, latency_bucket, merchant_id, count(*)
@@ -201,7 +201,7 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
     ), gates AS (
       SELECT g.endpoint_id, g.merchant_id, g.breaker_state, g.window_started_at, g.window_attempts AS attempts_before,
              g.window_failures AS failures_before, g.failing_since, g.failing_told_at, g.is_failing_told,
-             g.status = 'disabled' OR g.endpoint_id IN (SELECT id FROM gone) AS is_closed, ended.*,
+             g.status = 'disabled' ${afterFailures(Prisma.sql`OR g.endpoint_id IN (SELECT id FROM gone)`)} AS is_closed, ended.*,
              -- What was in flight when the breaker opened, and fails after that, says nothing new.
              to_timestamp(ended.latest_started_ms / 1000) > g.breaker_changed_at AS is_probe
       FROM (SELECT endpoint_id AS id,
@@ -270,7 +270,7 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
             ELSE g.is_failing_told
           END,
           failing_told_at = CASE v.notice WHEN 'webhook.failing' THEN now() ELSE g.failing_told_at END,
-          status = CASE WHEN v.endpoint_id IN (SELECT id FROM gone) THEN 'disabled' ELSE g.status END,
+          ${afterFailures(Prisma.sql`status = CASE WHEN v.endpoint_id IN (SELECT id FROM gone) THEN 'disabled' ELSE g.status END,`)}
           lane = CASE WHEN v.is_slow THEN 'slow' WHEN g.lane_until < now() THEN 'fast' ELSE g.lane END,
           lane_until = CASE WHEN v.is_slow THEN now() + ${SLOW_LANE_MS} * interval '1 millisecond' ELSE g.lane_until END,
           window_started_at = CASE WHEN v.next_state <> v.breaker_state THEN NULL ELSE v.started_at END,
@@ -296,11 +296,11 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
           END
       FROM verdicts v
       WHERE g.endpoint_id = v.endpoint_id
-    ), exhausted AS MATERIALIZED (
+    ${afterFailures(Prisma.sql`), exhausted AS MATERIALIZED (
       SELECT decided.delivery_id, decided.endpoint_id, decided.merchant_id
       FROM decided
       JOIN written_deliveries d ON d.id = decided.delivery_id AND d.status = 'failed'
-      WHERE decided.verdict = 'failed' AND NOT decided.is_gone AND NOT decided.is_operational
+      WHERE decided.verdict = 'failed' AND NOT decided.is_gone AND NOT decided.is_operational`)}
     ), told AS (
       INSERT INTO notices (type, merchant_id, endpoint_id, delivery_id, facts)
       SELECT notice, merchant_id, endpoint_id, NULL::uuid,
@@ -310,7 +310,7 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
                                        to_char(failing_since AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))
              END
       FROM verdicts WHERE notice IS NOT NULL
-      UNION ALL
+      ${afterFailures(Prisma.sql`UNION ALL
       SELECT 'webhook.disabled', merchant_id, id, NULL, '{"disabled_reason": "gone"}'::jsonb
       FROM gone
       WHERE id IN (SELECT endpoint_id FROM decided WHERE is_gone AND verdict <> 'superseded' AND NOT is_operational)
@@ -319,9 +319,32 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
       FROM exhausted
       WHERE merchant_id IN (SELECT merchant_id
                             FROM (SELECT DISTINCT merchant_id FROM exhausted) AS of
-                            WHERE ${hasListener('delivery.exhausted', Prisma.sql`of.merchant_id`)})
+                            WHERE ${hasListener('delivery.exhausted', Prisma.sql`of.merchant_id`)})`)}
     )
     SELECT position, verdict, hint_number + 1 AS hint_number, lane FROM decided`;
+}
+
+/** Locks what is open of these deliveries: what becomes of it depends on what it is. */
+function lockedOpen(ids: readonly string[]): Prisma.Sql {
+  return Prisma.sql`
+      SELECT o.delivery_id, o.endpoint_id, o.lease_token, o.single, o.hint_number, g.lane,
+             o.lease_until IS NOT NULL AS is_leased, o.attempt_id, o.attempt_number, o.trigger, o.lease_until,
+             g.status = 'disabled' OR e.deleted_at IS NOT NULL AS is_closed
+      FROM open_deliveries o
+      JOIN endpoint_gates g ON g.endpoint_id = o.endpoint_id
+      JOIN endpoints e ON e.id = o.endpoint_id
+      WHERE o.delivery_id = ANY (${ids}::uuid[])
+      ORDER BY o.delivery_id
+      FOR UPDATE OF o`;
+}
+
+/** Ends what is open of deliveries that have succeeded, whoever holds it. */
+function closedOpen(ids: readonly string[]): Prisma.Sql {
+  return Prisma.sql`
+      DELETE FROM open_deliveries o
+      WHERE o.delivery_id = ANY (${ids}::uuid[])
+      RETURNING o.delivery_id, o.endpoint_id, o.lease_token, o.single, o.hint_number,
+                o.lease_until IS NOT NULL AS is_leased, o.attempt_id, o.attempt_number, o.trigger, o.lease_until`;
 }
 
 const WORKER_LOST = 'worker_lost' satisfies keyof typeof ATTEMPT_ERRORS;

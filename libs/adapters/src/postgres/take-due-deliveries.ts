@@ -28,11 +28,18 @@ const ENDPOINTS_WITH_OPEN = Prisma.sql`
  * in:  a lane; how many in all, how many of one endpoint
  * out: the deliveries marked, with the hint number of each
  */
-export function takeDueDeliveries(db: Database, lane: Lane, limits: TakeLimits): Promise<DueDelivery[]> {
-  return withDeadlockRetry(() => (lane === 'suspect' ? takeSuspect(db) : takeOfLane(db, lane, limits)));
+export function takeDueDeliveries(
+  statements: Statements,
+  db: Database,
+  lane: Lane,
+  limits: TakeLimits,
+): Promise<DueDelivery[]> {
+  return withDeadlockRetry(() =>
+    lane === 'suspect' ? takeSuspect(statements, db) : takeOfLane(statements, lane, limits),
+  );
 }
 
-function takeOfLane(db: Database, lane: Lane, limits: TakeLimits): Promise<DueDelivery[]> {
+function takeOfLane(db: Statements, lane: Lane, limits: TakeLimits): Promise<DueDelivery[]> {
   const { rooms } = limits;
   return db.$queryRaw<DueDelivery[]>`
     WITH RECURSIVE ${ENDPOINTS_WITH_OPEN}, open_gates AS (
@@ -82,8 +89,8 @@ function takeOfLane(db: Database, lane: Lane, limits: TakeLimits): Promise<DueDe
 }
 
 /** The oldest suspect, unless one is out already: whatever ends the worker then, it is known what it was. */
-async function takeSuspect(db: Database): Promise<DueDelivery[]> {
-  const [locked] = await db.$queryRaw<{ is_any: boolean }[]>`
+async function takeSuspect(statements: Statements, db: Database): Promise<DueDelivery[]> {
+  const [locked] = await statements.$queryRaw<{ is_any: boolean }[]>`
     SELECT EXISTS (SELECT FROM open_deliveries WHERE unknowns >= ${SUSPECT} AND due_at <= now()) AS is_any`;
   if (locked?.is_any !== true) return [];
   return db.$transaction(async (transaction) => {

@@ -1,0 +1,74 @@
+import pg from 'pg';
+import { ConnectionPool } from './connection-pool.js';
+import { poolSettings, type Statements } from './database.js';
+import { Prisma } from './generated/client.js';
+import { StatementNames } from './statement-names.js';
+
+/**
+ * Where the statements of the pipeline run: on the driver itself, over connections of their own, so that no list that
+ * somebody asks for keeps a commit waiting. They are written as everywhere, with Prisma's `sql`.
+ *
+ * Each is planned once a connection and never by the statistics of tables that fill and empty by the second: by index, also
+ * where the table seems to be small at that moment.
+ */
+export class PipelineStatements implements Statements {
+  readonly #pool: ConnectionPool;
+  readonly #names = new StatementNames();
+
+  /**
+   * @param databaseUrl a `postgres://` URL
+   * @param connectionsMax upper bound of the pool
+   */
+  constructor(databaseUrl: string, connectionsMax: number) {
+    this.#pool = new ConnectionPool({
+      ...poolSettings(databaseUrl, connectionsMax),
+      onConnect: async (client) => {
+        await client.query(PLANNING);
+      },
+    });
+    // An idle connection that breaks is replaced by the next statement; the driver would end the process for it.
+    this.#pool.on('error', () => undefined);
+  }
+
+  /** The rows, with `bigint` for PostgreSQL's. @throws {Error} with the SQLSTATE or a network code as `code` */
+  async $queryRaw<Rows>(
+    query: TemplateStringsArray | Prisma.Sql,
+    ...values: readonly unknown[]
+  ): Promise<Rows> {
+    return (await this.#run(query, values)).rows as Rows;
+  }
+
+  /** How many rows the last part of the statement wrote. @throws as {@link $queryRaw} */
+  async $executeRaw(
+    query: TemplateStringsArray | Prisma.Sql,
+    ...values: readonly unknown[]
+  ): Promise<number> {
+    return (await this.#run(query, values)).rowCount ?? 0;
+  }
+
+  /** Resolves once what is under way has ended and every connection is closed. */
+  close(): Promise<void> {
+    return this.#pool.end();
+  }
+
+  #run(query: TemplateStringsArray | Prisma.Sql, values: readonly unknown[]): Promise<pg.QueryResult> {
+    const sql = 'raw' in query ? Prisma.sql(query, ...values) : query;
+    const { text } = sql;
+    return this.#pool.query({ name: this.#names.of({ sql: text }), text, values: sql.values, types: TYPES });
+  }
+}
+
+/**
+ * `force_generic_plan`: arrays of any length get the same plan, and none is planned a second time. `enable_seqscan`: every
+ * statement of the pipeline looks rows up by an index; a table of open deliveries that was empty when it was last looked
+ * at has room for a million dead ones.
+ */
+const PLANNING = 'SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off';
+
+/** As Prisma reads them: the driver leaves 64-bit integers as text. */
+const TYPES: pg.CustomTypesConfig = {
+  getTypeParser: (oid: number, format?: 'text' | 'binary') =>
+    oid === pg.types.builtins.INT8
+      ? BigInt
+      : (pg.types.getTypeParser(oid, format) as (text: string) => unknown),
+};
