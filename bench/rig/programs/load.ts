@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { Pool } from 'undici';
 import { answerCalls } from '../child-program.js';
+import { RawConnection, rawPost } from '../raw-connection.js';
 import { USUAL_DATA, USUAL_TYPE } from '../usual-event.js';
 
 /** What a payments backend of several processes keeps open. */
@@ -37,13 +37,13 @@ const calls = {
   },
   async run(load: Load): Promise<Posted> {
     const { batch, waitingMax = Infinity, deliveriesPerEvent = 1, eventsPerSecond = Infinity } = load;
-    const bodies = load.merchantIds.map((merchantId) => {
-      const event = JSON.stringify({ merchant_id: merchantId, type: USUAL_TYPE, data: USUAL_DATA });
-      return batch === 1 ? event : `{"events":[${Array(batch).fill(event).join()}]}`;
-    });
-    const path = batch === 1 ? '/v1/events' : '/v1/events/batch';
+    const url = new URL(batch === 1 ? '/v1/events' : '/v1/events/batch', load.url);
     const headers = { 'content-type': 'application/json', authorization: `Bearer ${load.platformKey}` };
-    const pool = new Pool(load.url, { connections: CONNECTIONS, pipelining: 1, allowH2: false });
+    const requests = load.merchantIds.map((merchantId) => {
+      const event = JSON.stringify({ merchant_id: merchantId, type: USUAL_TYPE, data: USUAL_DATA });
+      return rawPost(url, headers, batch === 1 ? event : `{"events":[${Array(batch).fill(event).join()}]}`);
+    });
+    const connections = await Promise.all(Array.from({ length: CONNECTIONS }, () => RawConnection.open(url)));
     received = 0;
     let events = 0;
     const startedMs = performance.now();
@@ -51,24 +51,23 @@ const calls = {
     const mustWait = (): boolean =>
       events * deliveriesPerEvent - received >= waitingMax ||
       events >= ((performance.now() - startedMs) / 1_000) * eventsPerSecond;
-    const loop = async (): Promise<void> => {
+    const loop = async (connection: RawConnection): Promise<void> => {
       while (performance.now() < endsAtMs) {
         if (mustWait()) {
           await delay(PACE_MS);
           continue;
         }
-        const body = bodies[(events / batch) % bodies.length] ?? null;
+        const request = requests[(events / batch) % requests.length] as Buffer;
         events += batch;
-        const answer = await pool.request({ method: 'POST', path, headers, body });
-        if (answer.statusCode !== 202) throw new Error(`an event was answered ${answer.statusCode}`);
-        await answer.body.dump();
+        const status = await connection.post(request);
+        if (status !== 202) throw new Error(`an event was answered ${String(status)}`);
       }
     };
     try {
-      await Promise.all(Array.from({ length: CONNECTIONS }, loop));
+      await Promise.all(connections.map(loop));
       return { events, seconds: (performance.now() - startedMs) / 1_000 };
     } finally {
-      await pool.destroy();
+      for (const connection of connections) connection.close();
     }
   },
 };

@@ -449,7 +449,7 @@ const REQUESTS_PER_COMMIT_MAX = 500;
 /** Two: one that PostgreSQL is writing, one that is being prepared. More would only make the batches smaller. */
 const COMMITS_AT_ONCE_MAX = 2;
 /** A fraction of what a commit takes under load; a producer that sends one after the other never waits for it. */
-const GATHER_MS = 5;
+const GATHER_MS = 8;
 /** Bounds the memory of one statement; one batch request of 8 MiB still fits. */
 const COMMIT_BYTES_MAX = 8 * 1024 * 1024;
 /** What a row costs beside its data. */
