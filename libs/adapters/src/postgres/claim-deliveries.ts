@@ -95,12 +95,12 @@ function statement(
         ON mine.endpoint_id = g.endpoint_id
       WHERE ${lane} IN ('suspect', g.lane)
     ), let_through AS (
-      SELECT c.*, g.timeout_ms, g.version
+      SELECT c.*, g.timeout_ms, g.version, g.tokens
       FROM (SELECT *, row_number() OVER (PARTITION BY endpoint_id ORDER BY due_at, delivery_id) AS rank
             FROM candidates WHERE is_due) AS c
       JOIN open_gates g ON g.endpoint_id = c.endpoint_id AND c.rank <= g.room
     ), chosen AS (
-      SELECT c.delivery_id, c.endpoint_id, c.timeout_ms, c.version
+      SELECT c.delivery_id, c.endpoint_id, c.timeout_ms, c.version, c.tokens
       FROM (SELECT *, row_number() OVER (PARTITION BY merchant_id ORDER BY due_at, delivery_id) AS merchant_rank,
                    sum(data_bytes) OVER (ORDER BY due_at, delivery_id) - data_bytes AS bytes_before
             FROM let_through) AS c
@@ -121,19 +121,19 @@ function statement(
     ), passed AS (
       UPDATE endpoint_gates g
       SET in_flight = g.in_flight + taken.count,
-          rate_tokens = coalesce(o.tokens - taken.count, g.rate_tokens),
+          rate_tokens = coalesce(taken.tokens - taken.count, g.rate_tokens),
           rate_refilled_at = now(),
           breaker_probe_at = CASE WHEN g.breaker_state = 'open'
                                   THEN now() + g.breaker_probe_wait_ms * interval '1 millisecond'
                                   ELSE g.breaker_probe_at END
-      FROM (SELECT endpoint_id, count(*)::int AS count FROM chosen GROUP BY endpoint_id) AS taken
-      JOIN open_gates o USING (endpoint_id)
+      FROM (SELECT endpoint_id, tokens, count(*)::int AS count FROM chosen GROUP BY endpoint_id, tokens) AS taken
       WHERE g.endpoint_id = taken.endpoint_id
     ), given_back AS (
       UPDATE open_deliveries o
       SET hinted_until = now()
       FROM candidates c
-      WHERE o.delivery_id = c.delivery_id AND NOT EXISTS (SELECT FROM chosen WHERE chosen.delivery_id = c.delivery_id)
+      -- NOT IN looks up a hash; NOT EXISTS, of parts whose size nobody knows, compares each with each.
+      WHERE o.delivery_id = c.delivery_id AND c.delivery_id NOT IN (SELECT delivery_id FROM chosen)
     )
     SELECT l.delivery_id, l.lease_token, l.attempt_id, l.event_id, l.endpoint_id, l.merchant_id,
            l.version AS endpoint_version, l.attempt_number, l.failures, l.trigger, l.single, l.payload_format,
