@@ -11,8 +11,8 @@ import { type Cost, ThroughputRig } from './rig/throughput-rig.js';
 
 const IS_QUICK = process.argv.includes('--quick');
 const SIZE = IS_QUICK
-  ? { rounds: 1, seconds: 4, ceilingSeconds: 2, warmUpSeconds: 2, latencySeconds: 5, workers: [] as number[] }
-  : { rounds: 3, seconds: 8, ceilingSeconds: 4, warmUpSeconds: 5, latencySeconds: 20, workers: [1, 2, 4] };
+  ? { rounds: 1, seconds: 2, ceilingSeconds: 1, warmUpSeconds: 2, latencySeconds: 2, workers: [] as number[] }
+  : { rounds: 3, seconds: 8, ceilingSeconds: 4, warmUpSeconds: 5, latencySeconds: 18, workers: [1, 2, 4] };
 const BATCH = 100;
 const FAN_OUT = 20;
 /** Each with one endpoint: a platform's events belong to many, and the promise that none of them holds up another is part of the work. */
@@ -22,6 +22,8 @@ const SLOW_RECEIVER_MS = 100;
 /** Beside the load, so that latency is seen without being the load. */
 const LATENCY_EVENTS_PER_SECOND = 25;
 const LATENCY_CONNECTIONS = 16;
+/** The load's first second makes connections. */
+const LATENCY_WARM_UP_SECONDS = 1;
 
 /** Median ratios to the ceiling of the same run, on two cores, on Redis unless they say otherwise. */
 const TARGET = {
@@ -47,7 +49,7 @@ interface Measured {
   readonly cost: Cost;
   readonly latency: { readonly idle: Distribution; readonly half_load: Distribution };
   readonly peak_rss_bytes: Readonly<Record<string, number>>;
-  readonly redis_peak_bytes: number | null;
+  readonly redis_bytes_per_waiting_event: number | null;
   /** Deliveries that are not there or did not succeed: must be 0. */
   readonly lost: number;
 }
@@ -72,6 +74,8 @@ async function run(signal: AbortSignal): Promise<object | null> {
   return { target: TARGET, results, scaling };
 }
 
+type Beside = (name: string, work: () => Promise<number>) => Promise<void>;
+
 /** @returns null when a Redis is wanted and there is none */
 async function measure(
   queue: QueueKind,
@@ -79,12 +83,12 @@ async function measure(
   signal: AbortSignal,
 ): Promise<Measured | null> {
   await using parts = new AsyncDisposableStack();
-  const rig = await ThroughputRig.start(queue);
+  const rig = await ThroughputRig.start(queue, { worker: 'later' });
   if (rig === null) return null;
   parts.defer(() => rig.stop());
   const rates: Record<string, Rate[]> = {};
   /** Measures beside the ceiling, which goes first each time, so that both see the same machine. */
-  const beside = async (name: string, work: () => Promise<number>): Promise<void> => {
+  const beside: Beside = async (name, work) => {
     signal.throwIfAborted();
     const ceilingRate = await ceiling.call('run', { url: rig.receiverUrl, seconds: SIZE.ceilingSeconds });
     const rate = await work();
@@ -101,6 +105,8 @@ async function measure(
   ];
   const { seconds } = SIZE;
   await ceiling.call('run', { url: rig.receiverUrl, seconds: SIZE.warmUpSeconds });
+  const redisWaiting = await measureIngestAndDrain(rig, many, beside);
+  await rig.settled();
   await rig.pass(many, { seconds: SIZE.warmUpSeconds });
   const latencyIdle = await measureLatency(rig, null, signal);
   const costs: Cost[] = [];
@@ -110,6 +116,7 @@ async function measure(
       costs.push(passed.cost);
       return passed.deliveriesPerSecond;
     });
+    if (IS_QUICK && queue === 'postgres') continue;
     await beside('end to end to one endpoint', async () => {
       return (await rig.pass(one, { seconds })).deliveriesPerSecond;
     });
@@ -122,11 +129,14 @@ async function measure(
   }
   const endToEnd = median(rates['end to end'] ?? []).per_second;
   const latencyHalf = await measureLatency(rig, { merchantIds: many, eventsPerSecond: endToEnd / 2 }, signal);
-  const [peakRss, redisPeak, lost] = [rig.peakRss(), await rig.redisPeakBytes(), await rig.lost()];
+  const [peakRss, lost] = [rig.peakRss(), await rig.lost()];
 
-  // Without a worker: nothing is delivered meanwhile, and then everything waits.
-  for (let round = 0; round < SIZE.rounds; round += 1) {
-    await measureApart(queue, beside);
+  // Each needs an installation without a worker; the first round was the one above.
+  for (let round = 1; round < SIZE.rounds; round += 1) {
+    await using apart = new AsyncDisposableStack();
+    const other = (await ThroughputRig.start(queue, { worker: 'later' })) as ThroughputRig;
+    apart.defer(() => other.stop());
+    await measureIngestAndDrain(other, await other.addMerchants(MERCHANTS), beside);
   }
   const result: Measured = {
     queue,
@@ -134,22 +144,24 @@ async function measure(
     cost: costs[Math.floor(costs.length / 2)] as Cost,
     latency: { idle: latencyIdle, half_load: latencyHalf },
     peak_rss_bytes: peakRss,
-    redis_peak_bytes: redisPeak,
+    redis_bytes_per_waiting_event: redisWaiting,
     lost,
   };
   tell(result);
   return result;
 }
 
-async function measureApart(
-  queue: QueueKind,
-  beside: (name: string, work: () => Promise<number>) => Promise<void>,
-): Promise<void> {
-  await using parts = new AsyncDisposableStack();
-  const rig = (await ThroughputRig.start(queue, { worker: 'later' })) as ThroughputRig;
-  parts.defer(() => rig.stop());
-  const merchantIds = await rig.addMerchants(MERCHANTS);
-  await rig.ingest(merchantIds, SIZE.warmUpSeconds, 1);
+/**
+ * While no worker runs, and so nothing is delivered, and then from what has come to wait.
+ *
+ * @returns what Redis holds for an event that waits in it; null without a Redis
+ */
+async function measureIngestAndDrain(
+  rig: ThroughputRig,
+  merchantIds: readonly string[],
+  beside: Beside,
+): Promise<number | null> {
+  const redisWaiting = await rig.redisBytesPerWaiting(() => rig.ingest(merchantIds, SIZE.warmUpSeconds, 1));
   for (const [name, batch] of [
     ['ingest alone', 1],
     [`ingest alone in batches of ${BATCH}`, BATCH],
@@ -160,6 +172,7 @@ async function measureApart(
     });
   }
   await beside('drain alone', () => rig.drain(SIZE.seconds));
+  return redisWaiting;
 }
 
 /** Beside a load, or with none. */
@@ -177,11 +190,10 @@ async function measureLatency(
   const merchantId = await rig.addMerchant(1, arrivals.url);
   const steady = { producer, arrivals, merchantId, eventsPerSecond: LATENCY_EVENTS_PER_SECOND, signal };
   await sendSteadily(steady, 1);
-  const seconds = SIZE.latencySeconds;
+  const seconds = SIZE.latencySeconds + LATENCY_WARM_UP_SECONDS;
   const background = load === null ? null : rig.pass(load.merchantIds, { ...load, seconds });
-  // The load's first second makes connections.
-  if (background !== null) await delay(1_000);
-  const receipts = await sendSteadily(steady, seconds - 2);
+  if (background !== null) await delay(LATENCY_WARM_UP_SECONDS * 1_000);
+  const receipts = await sendSteadily(steady, SIZE.latencySeconds);
   await background;
   return receiptDistribution(receipts);
 }
@@ -214,7 +226,14 @@ function median(rates: readonly Rate[]): Rate {
   return rates.toSorted((a, b) => a.ratio - b.ratio)[Math.floor((rates.length - 1) / 2)] as Rate;
 }
 
-function tell({ queue, rates, cost, latency, peak_rss_bytes: rss, redis_peak_bytes: redis }: Measured): void {
+function tell({
+  queue,
+  rates,
+  cost,
+  latency,
+  peak_rss_bytes: rss,
+  redis_bytes_per_waiting_event: redis,
+}: Measured): void {
   for (const [name, ofName] of Object.entries(rates)) {
     const { ratio, per_second: rate, ceiling_per_second: ceiling } = median(ofName);
     console.log(`${name}${suffix(queue)}: ratio ${ratio.toFixed(2)} (${rate}/s of ${ceiling}/s)`);
@@ -230,7 +249,10 @@ function tell({ queue, rates, cost, latency, peak_rss_bytes: rss, redis_peak_byt
       .join(', ')} MiB`,
   );
   console.log(`WAL per event${suffix(queue)}: ${cost.wal_bytes_per_event} bytes`);
-  if (redis !== null) console.log(`Redis memory at most: ${mib(redis)} MiB`);
+  if (redis !== null)
+    console.log(
+      `Redis memory: ${redis} bytes for an event that waits, ${cost.redis_bytes_per_event} once it is done`,
+    );
 }
 
 function suffix(queue: QueueKind): string {

@@ -13,6 +13,8 @@ import { DATA_PARENT } from './run.js';
 export interface Cost {
   readonly cpu_us_per_event: Readonly<Record<string, number>>;
   readonly wal_bytes_per_event: number;
+  /** What stays in Redis when the event is done. */
+  readonly redis_bytes_per_event: number;
 }
 
 export interface Passed extends Posted {
@@ -22,7 +24,9 @@ export interface Passed extends Posted {
 }
 
 const LOOK_MS = 50;
-const DRAIN_WARM_UP_MS = 3_000;
+/** Counting a backlog costs PostgreSQL something. */
+const LOOK_OPEN_MS = 500;
+const DRAIN_WARM_UP_MS = 2_000;
 /** A run that has not ended by then has broken down. */
 const SETTLED_TIMEOUT_MS = 120_000;
 /** About a second's work: enough that no part ever waits for another, little enough that a run ends soon after its last post. */
@@ -160,10 +164,13 @@ export class ThroughputRig {
     // Code is compiled, and the queue's bound finds its place.
     await delay(DRAIN_WARM_UP_MS);
     const [before, startedMs] = [await this.#openCount(), performance.now()];
-    await delay(seconds * 1_000);
-    const [after, endedMs] = [await this.#openCount(), performance.now()];
-    if (after === 0) throw new Error('the backlog was over before its time: nothing was measured');
-    return (before - after) / ((endedMs - startedMs) / 1_000);
+    if (before === 0) throw new Error('the backlog was over before its time: nothing was measured');
+    let [after, lookedMs] = [before, startedMs];
+    while (after > 0 && lookedMs < startedMs + seconds * 1_000) {
+      await delay(Math.min(LOOK_OPEN_MS, startedMs + seconds * 1_000 - lookedMs));
+      [after, lookedMs] = [await this.#openCount(), performance.now()];
+    }
+    return (before - after) / ((lookedMs - startedMs) / 1_000);
   }
 
   /** Resolves once every delivery is final. */
@@ -192,10 +199,24 @@ export class ThroughputRig {
     );
   }
 
-  /** What Redis holds for each delivery under way at most; null without a Redis. */
-  async redisPeakBytes(): Promise<number | null> {
+  /**
+   * What Redis holds for each event that waits in it while no worker runs; null without a Redis.
+   *
+   * @param ingest accepts events; only some of them are hinted, the others wait in PostgreSQL
+   */
+  async redisBytesPerWaiting(ingest: () => Promise<unknown>): Promise<number | null> {
+    const before = await this.#redisBytes();
+    await ingest();
     if (this.redis === null) return null;
-    return Number(/^used_memory_peak:(\d+)/m.exec(await this.redis.info('memory'))?.[1]);
+    const { rows } = await this.database.query<{ hinted: number }>(
+      'SELECT count(*)::int AS hinted FROM open_deliveries WHERE hinted_until > now()',
+    );
+    return Math.round(((await this.#redisBytes()) - before) / (rows[0]?.hinted ?? 0));
+  }
+
+  async #redisBytes(): Promise<number> {
+    if (this.redis === null) return 0;
+    return Number(/^used_memory:(\d+)/m.exec(await this.redis.info('memory'))?.[1]);
   }
 
   #post(
@@ -233,12 +254,17 @@ export class ThroughputRig {
       "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0') AS bytes",
     );
     const cpu = Object.entries(this.#allPids()).map(([name, pid]): [string, number] => [name, cpuUs(pid)]);
-    return { walBytes: Number(rows[0]?.bytes), cpuUs: Object.fromEntries(cpu) };
+    return {
+      walBytes: Number(rows[0]?.bytes),
+      cpuUs: Object.fromEntries(cpu),
+      redisBytes: await this.#redisBytes(),
+    };
   }
 }
 
 interface Snapshot {
   readonly walBytes: number;
+  readonly redisBytes: number;
   readonly cpuUs: Readonly<Record<string, number>>;
 }
 
@@ -250,5 +276,6 @@ function costOf(before: Snapshot, after: Snapshot, events: number): Cost {
   return {
     cpu_us_per_event: Object.fromEntries(cpu),
     wal_bytes_per_event: Math.round((after.walBytes - before.walBytes) / events),
+    redis_bytes_per_event: Math.round((after.redisBytes - before.redisBytes) / events),
   };
 }

@@ -59,7 +59,7 @@ export class Claimer {
 }
 
 /** Two full hints, some milliseconds: what comes meanwhile waits for no more than that, and more rows gain little. */
-const CLAIMS_PER_STATEMENT_MAX = 64;
+const CLAIMS_PER_STATEMENT_MAX = 192;
 /** Claims that run at once would each be given the same room, and between them take it twice. */
 const CLAIMS_AT_ONCE_MAX = 1;
 /** A statement for many costs hardly more than one for few, and while few come none of them waits. */

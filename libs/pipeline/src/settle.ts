@@ -100,7 +100,7 @@ const SETTLEMENTS_PER_COMMIT_MAX = 256;
 /** Two at once would wait for each other at the gates of their endpoints. */
 const COMMITS_AT_ONCE_MAX = 1;
 /** While many answers come, a commit of fifteen costs each of them half of what one of five does. */
-const GATHER_MS = 15;
+const GATHER_MS = 10;
 /** Bounds one statement when many receivers answer with full bodies. */
 const COMMIT_BYTES_MAX = 4 * 1024 * 1024;
 /** What an attempt's row costs beside the response body. */

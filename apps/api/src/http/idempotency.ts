@@ -37,7 +37,7 @@ export function idempotencyKeyOf(request: FastifyRequest): string | null {
 
 /** Sends what `IdempotentPosts` answered with the status that it had the first time. */
 @Injectable()
-export class PostAnswerInterceptor implements NestInterceptor {
+class PostAnswerInterceptor implements NestInterceptor {
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     return next.handle().pipe(
       map((answer: unknown) => {

@@ -6,7 +6,7 @@ import pg from 'pg';
  * a statement that was aborted so has committed, nobody knows.
  */
 export class ConnectionPool extends pg.Pool {
-  constructor(config: pg.PoolConfig) {
+  constructor(config: ConnectionPoolConfig) {
     super({ ...config, Client: CodedClient });
   }
 
@@ -20,6 +20,11 @@ export class ConnectionPool extends pg.Pool {
     });
     return undefined;
   }
+}
+
+export interface ConnectionPoolConfig extends Omit<pg.PoolConfig, 'onConnect'> {
+  /** Prepares a new connection; no statement runs on it before that is done. */
+  readonly onConnect?: (client: pg.ClientBase) => Promise<void>;
 }
 
 type ConnectCallback = Parameters<pg.Pool['connect']>[0];

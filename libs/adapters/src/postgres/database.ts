@@ -1,6 +1,5 @@
-import type pg from 'pg';
 import { PrismaPg } from '@prisma/adapter-pg';
-import { ConnectionPool } from './connection-pool.js';
+import { ConnectionPool, type ConnectionPoolConfig } from './connection-pool.js';
 import { type Prisma, PrismaClient } from './generated/client.js';
 import { StatementNames } from './statement-names.js';
 
@@ -19,7 +18,7 @@ export function connectDatabase(databaseUrl: string, connectionsMax: number): Da
 }
 
 /** What every pool of connections has in common. */
-export function poolSettings(databaseUrl: string, connectionsMax: number): pg.PoolConfig {
+export function poolSettings(databaseUrl: string, connectionsMax: number): ConnectionPoolConfig {
   return {
     connectionString: databaseUrl,
     max: connectionsMax,

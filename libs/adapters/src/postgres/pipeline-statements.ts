@@ -67,8 +67,9 @@ const PLANNING = 'SET plan_cache_mode = force_generic_plan; SET enable_seqscan =
 
 /** As Prisma reads them: the driver leaves 64-bit integers as text. */
 const TYPES: pg.CustomTypesConfig = {
-  getTypeParser: (oid: number, format?: 'text' | 'binary') =>
-    oid === pg.types.builtins.INT8
-      ? BigInt
-      : (pg.types.getTypeParser(oid, format) as (text: string) => unknown),
+  getTypeParser: (oid: Oid, format?: 'text' | 'binary') =>
+    oid === pg.types.builtins.INT8 ? BigInt : (pg.types.getTypeParser(oid, format) as Parser),
 };
+
+type Oid = (typeof pg.types.builtins)[keyof typeof pg.types.builtins];
+type Parser = (text: string) => unknown;
