@@ -22,8 +22,9 @@ const TABLES = [
   'audit_log',
 ] as const;
 
-/** Where something else goes on writing: the audit log is sealed soon after each call. */
+/** Where something else goes on writing: the audit log is sealed soon after each call, a key's last use noted. */
 const WRITTEN_BY_CALLS: Readonly<Record<string, string>> = {
+  api_keys: "(SELECT to_jsonb(k) - 'last_used_at' FROM api_keys k)",
   audit_log: '(SELECT id, payload FROM audit_log)',
 };
 
