@@ -19,6 +19,8 @@ export interface Installation {
   readonly workerPids: readonly number[];
   /** The first one, for an installation that was started without, or one more. */
   startWorker(): Promise<Pick<ServiceProcess, 'pid'>>;
+  /** All that were started; another may be started after. */
+  stopWorkers(): Promise<void>;
   /** Stops every process and removes the data. */
   stop(): Promise<void>;
 }
@@ -60,12 +62,12 @@ export async function startInstallation(
   const port = String(await freeLoopbackPort());
   const api = await startService('apps/api/src/main.js', { ...environment, PORT: port });
   parts.defer(() => api.stop());
-  const workerPids: number[] = [];
+  const workers: ServiceProcess[] = [];
   const startWorker = async (): Promise<ServiceProcess> => {
     const workerPort = String(await freeLoopbackPort());
     const worker = await startService('apps/worker/src/main.js', { ...environment, PORT: workerPort });
     started.defer(() => worker.stop());
-    workerPids.push(worker.pid);
+    workers.push(worker);
     return worker;
   };
   const started = parts.move();
@@ -81,8 +83,13 @@ export async function startInstallation(
     databaseUrl: postgres.databaseUrl,
     redisUrl: redis?.url ?? null,
     apiPid: api.pid,
-    workerPids,
+    get workerPids() {
+      return workers.map(({ pid }) => pid);
+    },
     startWorker,
+    stopWorkers: async () => {
+      await Promise.all(workers.splice(0).map((worker) => worker.stop()));
+    },
     stop: () => started.disposeAsync(),
   };
 }

@@ -290,3 +290,33 @@ describe('partitions', () => {
     expect(days(await explain({ eventIds: [eventId] }))).toEqual(['20260301']);
   });
 });
+
+test('what no delivery can be is not looked for', () => {
+  const page = { beforeId: null, rowsMax: PAGE_ROWS };
+  expect(deliveryPage({ status: 'pending', outcome: 'timeout' }, page)).toBeNull();
+  expect(deliveryPage({ status: 'pending', statusCode: 500 }, page)).toBeNull();
+  expect(deliveryPage({ status: 'failed', outcome: 'succeeded' }, page)).toBeNull();
+  expect(deliveryPage({ status: 'succeeded', outcome: 'timeout' }, page)).not.toBeNull();
+});
+
+test('what a large endpoint has none of is looked for among its own, and not in the whole log', async () => {
+  const dayMs = DAY_TWO_MS + 24 * HOUR_MS;
+  const large = { merchantId: testIds.uuid(), endpointId: testIds.uuid() };
+  // Every third delivery is one of it, and it never answers 200; all the others do.
+  await db.$executeRaw`
+    INSERT INTO deliveries (id, event_id, endpoint_id, merchant_id, event_type, payload_format, status, last_outcome,
+                            last_status_code)
+    SELECT id, id, CASE WHEN n % 3 = 0 THEN ${large.endpointId}::uuid ELSE gen_random_uuid() END,
+           CASE WHEN n % 3 = 0 THEN ${large.merchantId}::uuid ELSE gen_random_uuid() END, ${EVENT_TYPES[0]}, 'envelope',
+           'succeeded', 'succeeded', CASE WHEN n % 3 = 0 THEN 204 ELSE 200 END
+    FROM unnest(${Array.from({ length: DELIVERIES_PER_DAY }, (_, n) => testIds.uuidAt(dayMs + n * 1_000))}::uuid[])
+         WITH ORDINALITY AS rows (id, n)`;
+  await db.$executeRaw`ANALYZE deliveries_p20260303`;
+  for (const scope of [large, { merchantId: large.merchantId }]) {
+    const plan = await explain({ ...scope, statusCode: 200, createdAfterMs: dayMs });
+    const read = plan.filter((node) => node['Relation Name'] === 'deliveries_p20260303');
+    expect(read).not.toEqual([]);
+    const removed = read.reduce((sum, node) => sum + (node['Rows Removed by Filter'] ?? 0), 0);
+    expect(removed).toBeLessThanOrEqual(DELIVERIES_PER_DAY / 3);
+  }
+});

@@ -1,0 +1,68 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type pg from 'pg';
+import { withDetails } from '#adapters/postgres/delivery-log.js';
+import { type DeliveryFilter, deliveryPage } from '#adapters/postgres/delivery-log-page.js';
+import type { DeliveryStatus, Outcome } from '#domain/attempt-outcome.js';
+import { parseId } from '#domain/ids.js';
+import { DATA_PARENT } from './run.js';
+import type { QueryTimes } from './scale-calls.js';
+
+const FILE = join(DATA_PARENT, 'scale-plans.txt');
+/** The API's default and one more, by which it knows of a next page. */
+const ROWS = 51;
+
+/**
+ * Writes how PostgreSQL runs the slowest call of each list of deliveries, because the data are gone afterwards.
+ *
+ * @returns the file
+ */
+export async function writePlans(database: pg.Client, slow: readonly QueryTimes[]): Promise<string> {
+  const plans: string[] = [];
+  for (const { name, slowest } of slow) {
+    plans.push(`${name}: GET ${slowest}`, ...(await planOf(database, slowest)), '');
+  }
+  await writeFile(FILE, plans.join('\n'));
+  return FILE;
+}
+
+async function planOf(database: pg.Client, path: string): Promise<string[]> {
+  const { pathname, searchParams } = new URL(path, 'http://localhost');
+  const webhookId = /^\/v1\/webhooks\/([^/]+)\/deliveries$/.exec(pathname)?.[1];
+  if (webhookId === undefined && pathname !== '/v1/deliveries') return ['not a list of deliveries'];
+  const text = (name: string): string | undefined => searchParams.get(name) ?? undefined;
+  const time = (name: string): number | undefined =>
+    text(name) === undefined ? undefined : Date.parse(text(name) ?? '');
+  const eventId = text('event_id');
+  const filter: DeliveryFilter = {
+    merchantId: uuidOf('mrc', text('merchant_id')),
+    endpointId: uuidOf('wh', webhookId),
+    status: text('status') as DeliveryStatus | undefined,
+    outcome: text('outcome') as Outcome | undefined,
+    statusCode: text('status_code') === undefined ? undefined : Number(text('status_code')),
+    eventType: text('event_type'),
+    eventIds: eventId === undefined ? undefined : [uuidOf('evt', eventId) ?? ''].filter((id) => id !== ''),
+    createdAfterMs: time('created_after'),
+    createdBeforeMs: time('created_before'),
+  };
+  const rowsMax = text('limit') === undefined ? ROWS : Number(text('limit')) + 1;
+  const page = deliveryPage(filter, { beforeId: lastIdOf(text('cursor')), rowsMax });
+  if (page === null) return ['answered without a statement'];
+  const { text: sql, values } = withDetails(page, filter.merchantId);
+  const { rows } = await database.query<{ 'QUERY PLAN': string }>(
+    `EXPLAIN (ANALYZE, BUFFERS) ${sql}`,
+    values,
+  );
+  return rows.map((row) => row['QUERY PLAN']).filter((line) => !line.includes('never executed'));
+}
+
+function uuidOf(prefix: 'mrc' | 'wh' | 'evt', id: string | undefined): string | undefined {
+  return id === undefined ? undefined : (parseId(prefix, id) ?? undefined);
+}
+
+/** A cursor begins with the id of the last row. */
+function lastIdOf(cursor: string | undefined): string | null {
+  if (cursor === undefined) return null;
+  const hex = Buffer.from(cursor, 'base64url').toString('hex', 0, 16);
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
+}
