@@ -48,7 +48,8 @@ export class ScaleRates {
   /** Code is compiled and connections are made: later rounds are not to look the better for it. Leaves the log empty. */
   async warmUp(): Promise<void> {
     await this.ceiling.call('run', { url: this.rig.receiverUrl, seconds: this.sizes.warmUpSeconds });
-    for (const batch of [1, BATCH]) await this.rig.ingest(this.target.merchantId, API_WARM_UP_SECONDS, batch);
+    for (const batch of [1, BATCH])
+      await this.rig.ingest([this.target.merchantId], API_WARM_UP_SECONDS, batch);
     await emptyLog(this.database);
   }
 
@@ -83,9 +84,9 @@ export class ScaleRates {
   async #round(rates: Collected): Promise<number> {
     const { rig, sizes } = this;
     const { merchantId } = this.target;
-    let { events: accepted } = await rig.ingest(merchantId, sizes.warmUpSeconds, 1);
+    let { events: accepted } = await rig.ingest([merchantId], sizes.warmUpSeconds, 1);
     const ingest = async (batch: number): Promise<number> => {
-      const { events, seconds } = await rig.ingest(merchantId, sizes.seconds, batch);
+      const { events, seconds } = await rig.ingest([merchantId], sizes.seconds, batch);
       accepted += events;
       return events / seconds;
     };
