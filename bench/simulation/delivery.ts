@@ -1,7 +1,6 @@
 import type { Batched } from './batch-line.js';
-import { Fifo } from './fifo.js';
+import { Fifo, type Linked } from './fifo.js';
 import type { Gate, Lane } from './gate.js';
-import type { Hint } from './hint-queue.js';
 
 /** A delivery from accept to its end. Used again for another one after that. */
 export class Delivery implements Batched<Delivery> {
@@ -27,6 +26,15 @@ export class Delivery implements Batched<Delivery> {
   lane: Lane = 'fast';
 
   constructor(public gate: Gate) {}
+}
+
+/** Deliveries of one commit on their way to a worker, and the job that it has with them until the last is settled. */
+export class Hint implements Linked<Hint> {
+  next: Hint | null = null;
+  readonly deliveries = new Fifo<Delivery>();
+  unfinished = 0;
+
+  constructor(readonly lane: Lane) {}
 }
 
 /** Makes deliveries, and keeps those that are done for others to come. */

@@ -1,6 +1,4 @@
 import { BREAKER } from '#domain/breaker.js';
-import type { Delivery } from './delivery.js';
-import { Fifo } from './fifo.js';
 import { AMENDED, SLOW_AFTER } from './parameters.js';
 import type { Kind } from './population.js';
 
@@ -84,15 +82,20 @@ export class MerchantState extends Shared {
   }
 }
 
+/** What a gate asks of an attempt that has ended. */
+interface SettledAttempt {
+  readonly sentMs: number;
+  readonly durationMs: number;
+  readonly isSuccess: boolean;
+  readonly hasTurnedSlow: boolean;
+}
+
 /**
  * An endpoint and its row in `endpoint_gates`, as `gate-room.ts` and `settle-deliveries.ts` read and write it. What is
  * down here stays down for as long as is simulated, so a breaker never closes and nothing drains.
  */
 export class Gate extends Shared {
-  /** Due, and hinted by nobody: what a sweep finds. */
-  readonly due = new Fifo<Delivery>();
-  /** Where it stands among those that have any due; -1: it has none. */
-  dueIndex = -1;
+  /** How many of its deliveries are not final. */
   open = 0;
   lane: Lane = 'fast';
   /** When the last statement that has locked its row is committed. */
@@ -152,17 +155,17 @@ export class Gate extends Shared {
   }
 
   /** An attempt of it has been settled. A failure here is always one that speaks for an outage. */
-  settled(delivery: Delivery, nowMs: number): void {
+  settled(attempt: SettledAttempt, nowMs: number): void {
     this.inFlight--;
-    if (delivery.durationMs > SLOW_AFTER.ms) {
-      if (!delivery.hasTurnedSlow || this.rules === 'built') this.sawSlow(nowMs);
+    if (attempt.durationMs > SLOW_AFTER.ms) {
+      if (!attempt.hasTurnedSlow || this.rules === 'built') this.sawSlow(nowMs);
     } else {
       this.slowShare -= this.slowShare * AMENDED.slowWeight;
       if (this.laneUntilMs < nowMs) this.lane = 'fast';
     }
-    if (this.openedMs === null) this.count(delivery.isSuccess, nowMs);
+    if (this.openedMs === null) this.count(attempt.isSuccess, nowMs);
     // What was in flight when it opened says nothing new.
-    else if (delivery.sentMs > this.openedMs) {
+    else if (attempt.sentMs > this.openedMs) {
       this.probeWaitMs = Math.min(this.probeWaitMs * 2, BREAKER.probeWaitMsMax);
       this.probeAtMs = nowMs + this.probeWaitMs;
     }

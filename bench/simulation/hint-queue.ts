@@ -1,26 +1,24 @@
 import type { Agenda } from './agenda.js';
-import type { Delivery } from './delivery.js';
-import { Fifo, type Linked } from './fifo.js';
+import { type Delivery, Hint } from './delivery.js';
+import { Fifo } from './fifo.js';
 import type { Lane } from './gate.js';
 import { PIPELINE } from './parameters.js';
 import type { Random } from './random.js';
 import type { Servers } from './servers.js';
-import type { Worker } from './worker.js';
 
-/** Deliveries of one commit on their way to a worker, and the job that it has with them until the last is settled. */
-export class Hint implements Linked<Hint> {
-  next: Hint | null = null;
-  readonly deliveries = new Fifo<Delivery>();
-  unfinished = 0;
-
-  constructor(readonly lane: Lane) {}
+/** A worker, as the queue sees it. */
+interface HintTaker {
+  /** When its thread has done what it was given so far. */
+  readonly cpuFreeAtMs: number;
+  mayTake(lane: Lane): boolean;
+  take(hint: Hint, nowMs: number): void;
 }
 
 /** The hints of one shard: what BullMQ does on a Redis of one thread. */
 export class HintQueue {
   private readonly waitingHints = { fast: new Fifo<Hint>(), slow: new Fifo<Hint>() };
   private readonly waitingDeliveries = { fast: 0, slow: 0 };
-  workers: readonly Worker[] = [];
+  takers: readonly HintTaker[] = [];
 
   constructor(
     private readonly agenda: Agenda,
@@ -48,29 +46,29 @@ export class HintQueue {
   }
 
   /** A worker may take one more of a lane. */
-  pull(worker: Worker, lane: Lane, nowMs: number): void {
+  pull(taker: HintTaker, lane: Lane, nowMs: number): void {
     const hint = this.waitingHints[lane].shift();
     if (hint === null) return;
     this.waitingDeliveries[lane] -= hint.deliveries.size;
-    worker.take(hint, nowMs);
+    taker.take(hint, nowMs);
   }
 
   private readonly added = (hint: Hint, nowMs: number): void => {
     const { lane } = hint;
     this.waitingHints[lane].push(hint);
     this.waitingDeliveries[lane] += hint.deliveries.size;
-    const worker = this.anyWorker(lane);
-    if (worker !== null) this.pull(worker, lane, nowMs);
+    const taker = this.anyTaker(lane);
+    if (taker !== null) this.pull(taker, lane, nowMs);
   };
 
   /** Of two workers at random the one with less to do, because it asks first; null: none may take more jobs. */
-  private anyWorker(lane: Lane): Worker | null {
-    const { workers } = this;
-    const one = workers[this.random.below(workers.length)] as Worker;
-    const other = workers[this.random.below(workers.length)] as Worker;
+  private anyTaker(lane: Lane): HintTaker | null {
+    const { takers } = this;
+    const one = takers[this.random.below(takers.length)] as HintTaker;
+    const other = takers[this.random.below(takers.length)] as HintTaker;
     if (one.mayTake(lane) && other.mayTake(lane)) return one.cpuFreeAtMs < other.cpuFreeAtMs ? one : other;
     if (one.mayTake(lane)) return one;
     if (other.mayTake(lane)) return other;
-    return workers.find((worker) => worker.mayTake(lane)) ?? null;
+    return takers.find((taker) => taker.mayTake(lane)) ?? null;
   }
 }

@@ -1,8 +1,9 @@
-import { Fifo } from './fifo.js';
 import type { Delivery } from './delivery.js';
+import type { DueDeliveries } from './due.js';
+import { Fifo } from './fifo.js';
 import { type Gate, type Lane, LANES } from './gate.js';
+import type { Ground } from './ground.js';
 import { PIPELINE } from './parameters.js';
-import type { Shard } from './shard.js';
 import type { Worker } from './worker.js';
 
 /** One worker's sweep of due deliveries: `dispatch.ts`, `take-due-deliveries.ts` and the pauses of `sweeps.ts`. */
@@ -10,19 +11,20 @@ export class Sweep {
   private readonly endpointsSeen = { fast: 1, slow: 1 };
 
   constructor(
-    private readonly shard: Shard,
+    private readonly ground: Ground,
     private readonly worker: Worker,
   ) {}
 
   readonly run = (_: null, nowMs: number): void => {
-    const { shard, worker } = this;
+    const { ground, worker } = this;
     let hinted = 0;
     let doneMs = nowMs;
     for (const lane of LANES) {
-      const due = shard.hasRules ? this.take(lane, nowMs) : new Fifo<Delivery>();
-      hinted += due.size;
-      doneMs = Math.max(doneMs, this.statement(due.size, nowMs));
-      if (due.size > 0) shard.agenda.at(doneMs, (marked, atMs) => shard.hints.add(lane, marked, atMs), due);
+      const taken = ground.hasRules ? this.take(lane, nowMs) : new Fifo<Delivery>();
+      hinted += taken.size;
+      doneMs = Math.max(doneMs, this.statement(taken.size, nowMs));
+      if (taken.size > 0)
+        ground.agenda.at(doneMs, (marked, atMs) => ground.hints.add(lane, marked, atMs), taken);
     }
     const isMoving = worker.forgetEnded();
     const isMoreToCome = hinted > 0 || this.isAnyHeldBack();
@@ -32,17 +34,17 @@ export class Sweep {
       : isMoving
         ? PIPELINE.drainSweepMs
         : PIPELINE.busySweepMs;
-    const jitter = 1 - PIPELINE.repeaterJitter + 2 * PIPELINE.repeaterJitter * shard.random.uniform();
-    shard.agenda.at(doneMs + pauseMs * jitter, this.run, null);
+    const jitter = 1 - PIPELINE.repeaterJitter + 2 * PIPELINE.repeaterJitter * ground.random.uniform();
+    ground.agenda.at(doneMs + pauseMs * jitter, this.run, null);
   };
 
   /** Walks every endpoint that has anything open, whatever the statement then finds. */
   private statement(rows: number, nowMs: number): number {
-    const { shard } = this;
+    const { ground } = this;
     const serviceMs =
-      shard.costs.statementMs + shard.openGates * shard.costs.sweepEndpointMs + rows * shard.costs.markMs;
-    shard.sweepsBusyMs += serviceMs;
-    return shard.commit(serviceMs, nowMs);
+      ground.costs.statementMs + ground.openGates * ground.costs.sweepEndpointMs + rows * ground.costs.markMs;
+    ground.sweepsBusyMs += serviceMs;
+    return ground.commit(serviceMs, nowMs);
   }
 
   private take(lane: Lane, nowMs: number): Fifo<Delivery> {
@@ -53,7 +55,7 @@ export class Sweep {
     const share = Math.ceil(deliveriesMax / this.endpointsSeen[lane]);
     const perEndpointMax = Math.max(1, Math.min(share, budget.perEndpointMax));
     const found = this.find(lane, perEndpointMax, nowMs);
-    takeByRank(this.shard, found, deliveriesMax, taken);
+    takeByRank(this.ground.due, found, deliveriesMax, taken);
     if (taken.size >= perEndpointMax) budget.sweptFull();
     this.endpointsSeen[lane] = Math.max(1, found.length);
     return taken;
@@ -61,21 +63,21 @@ export class Sweep {
 
   /** Endpoints of the lane that have anything due and room for it, from a random one on. */
   private find(lane: Lane, perEndpointMax: number, nowMs: number): Found[] {
-    const { dueGates, random } = this.shard;
+    const { due, random } = this.ground;
     const found: Found[] = [];
-    const offset = random.below(Math.max(1, dueGates.length));
-    for (let index = 0; index < dueGates.length; index++) {
-      const gate = dueGates[(index + offset) % dueGates.length] as Gate;
+    const offset = random.below(Math.max(1, due.gates.length));
+    for (let index = 0; index < due.gates.length; index++) {
+      const gate = due.gates[(index + offset) % due.gates.length] as Gate;
       if (gate.lane !== lane) continue;
       const room = Math.min(gate.room(nowMs), this.worker.room(gate, lane, true));
-      const count = Math.min(room, perEndpointMax, gate.due.size);
+      const count = Math.min(room, perEndpointMax, due.count(gate));
       if (count > 0) found.push({ gate, count });
     }
     return found;
   }
 
   private isAnyHeldBack(): boolean {
-    return this.shard.dueGates.some((gate) => !gate.isBreakerOpen);
+    return this.ground.due.gates.some((gate) => !gate.isBreakerOpen);
   }
 }
 
@@ -87,7 +89,7 @@ interface Found {
 
 /** The oldest of each, then the second of each, and so on. */
 function takeByRank(
-  shard: Shard,
+  due: DueDeliveries,
   found: readonly Found[],
   deliveriesMax: number,
   taken: Fifo<Delivery>,
@@ -97,7 +99,7 @@ function takeByRank(
     left = left.filter(({ count }) => count > rank);
     for (const { gate } of left) {
       if (taken.size >= deliveriesMax) break;
-      taken.push(shard.takeDue(gate));
+      taken.push(due.take(gate));
     }
   }
 }

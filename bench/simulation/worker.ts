@@ -1,14 +1,13 @@
 import { nextWaitMs, DEFAULT_RETRY_SCHEDULE_SECONDS } from '#domain/retry-schedule.js';
 import { BatchLine } from './batch-line.js';
-import type { Delivery } from './delivery.js';
+import type { Delivery, Hint } from './delivery.js';
 import { Fifo } from './fifo.js';
 import type { Gate, Lane, MerchantState } from './gate.js';
+import type { Ground } from './ground.js';
 import { HintBudget } from './hint-budget.js';
-import type { Hint } from './hint-queue.js';
 import { PIPELINE, SLOTS, SLOW_AFTER } from './parameters.js';
 import { drawAnswer } from './population.js';
 import { Servers } from './servers.js';
-import type { Shard } from './shard.js';
 
 /** What a worker has of a lane. */
 interface LaneOfWorker {
@@ -31,10 +30,10 @@ export class Worker {
   private endedMerchants: MerchantState[] = [];
 
   constructor(
-    private readonly shard: Shard,
+    private readonly ground: Ground,
     readonly index: number,
   ) {
-    const { hasRules, agenda, hints } = shard;
+    const { hasRules, agenda, hints } = ground;
     const all = SLOTS.fast.total + SLOTS.slow.total;
     this.lanes = {
       fast: this.lane('fast', hasRules ? SLOTS.fast.total : all),
@@ -43,7 +42,7 @@ export class Worker {
     this.settlements = new BatchLine(agenda, {
       itemsMax: PIPELINE.settlementsPerCommitMax,
       runsMax: PIPELINE.settleCommitsAtOnce,
-      start: (batch, nowMs) => shard.commitLocking(batch, this.timeOf(batch, 'settleMs'), nowMs),
+      start: (batch, nowMs) => ground.commitLocking(batch, this.timeOf(batch, 'settleMs'), nowMs),
       end: this.settled,
     });
     // Sweeps ask a budget only how much room there is, which is nobody's share.
@@ -71,7 +70,7 @@ export class Worker {
     const shares = SLOTS[lane];
     const isContended = this.available(lane) < shares.total / 2 && this.merchantsInHand > 1;
     const perMerchant = isContended ? shares.perMerchantContended : shares.perMerchant;
-    const laneCounted = this.shard.rules === 'amended' ? lane : null;
+    const laneCounted = this.ground.rules === 'amended' ? lane : null;
     const ofEndpoint = Math.max(0, shares.perEndpoint - gate.inHand(this.index, null));
     const ofMerchant = Math.max(0, perMerchant - merchant.inHand(this.index, laneCounted));
     if (!isAhead) return Math.min(ofEndpoint, ofMerchant);
@@ -98,7 +97,7 @@ export class Worker {
   }
 
   private lane(name: Lane, total: number): LaneOfWorker {
-    const { agenda } = this.shard;
+    const { agenda } = this.ground;
     const claims = new BatchLine<Delivery>(agenda, {
       itemsMax: PIPELINE.claimsPerStatementMax,
       runsMax: PIPELINE.claimStatementsAtOnce,
@@ -109,7 +108,7 @@ export class Worker {
   }
 
   private timeOf(batch: Fifo<Delivery>, ofRow: 'claimMs' | 'settleMs'): number {
-    const { costs } = this.shard;
+    const { costs } = this.ground;
     return costs.statementMs + batch.size * costs[ofRow];
   }
 
@@ -135,18 +134,18 @@ export class Worker {
   }
 
   private claim(lane: Lane, batch: Fifo<Delivery>, nowMs: number): number {
-    const { shard, index } = this;
+    const { ground, index } = this;
     for (let delivery = batch.first; delivery !== null; delivery = delivery.next) {
       const { gate } = delivery;
       delivery.isClaimed =
-        !shard.hasRules || (gate.lane === lane && gate.room(nowMs) > 0 && this.room(gate, lane, false) > 0);
+        !ground.hasRules || (gate.lane === lane && gate.room(nowMs) > 0 && this.room(gate, lane, false) > 0);
       if (!delivery.isClaimed) continue;
       gate.claimed(nowMs);
       if (gate.merchant.inHand(index, null) === 0) this.merchantsInHand++;
       gate.addInHand(index, lane, 1);
       gate.merchant.addInHand(index, lane, 1);
     }
-    return shard.commitLocking(batch, this.timeOf(batch, 'claimMs'), nowMs);
+    return ground.commitLocking(batch, this.timeOf(batch, 'claimMs'), nowMs);
   }
 
   private claimed(batch: Fifo<Delivery>, nowMs: number): void {
@@ -154,28 +153,28 @@ export class Worker {
       if (delivery.isClaimed) this.send(delivery, nowMs);
       else {
         this.freeSlot(delivery, nowMs);
-        this.shard.leaveToSweep(delivery);
+        this.ground.due.add(delivery);
       }
     }
   }
 
   private send(delivery: Delivery, nowMs: number): void {
-    const { shard } = this;
+    const { ground } = this;
     const { gate } = delivery;
-    const sentMs = this.cpu.serve(nowMs, shard.costs.sendMs);
-    const answer = drawAnswer(shard.random, gate.merchant.kind, gate.medianMs);
+    const sentMs = this.cpu.serve(nowMs, ground.costs.sendMs);
+    const answer = drawAnswer(ground.random, gate.merchant.kind, gate.medianMs);
     this.cpuFreeAtMs = sentMs;
     delivery.sentMs = sentMs;
     delivery.durationMs = answer.durationMs;
     delivery.isSuccess = answer.isSuccess;
     delivery.hasTurnedSlow = false;
-    if (!delivery.isSent) shard.measures.setOut(gate.merchant, delivery.acceptedMs, sentMs);
+    if (!delivery.isSent) ground.measures.setOut(gate.merchant, delivery.acceptedMs, sentMs);
     delivery.isSent = true;
     const answeredMs = sentMs + answer.durationMs;
     const slowMs = Math.ceil((sentMs + SLOW_AFTER.ms) / PIPELINE.slowLookMs) * PIPELINE.slowLookMs;
-    if (shard.hasRules && delivery.lane === 'fast' && slowMs < answeredMs)
-      shard.agenda.at(slowMs, this.turnsSlow, delivery);
-    shard.agenda.at(answeredMs, this.answered, delivery);
+    if (ground.hasRules && delivery.lane === 'fast' && slowMs < answeredMs)
+      ground.agenda.at(slowMs, this.turnsSlow, delivery);
+    ground.agenda.at(answeredMs, this.answered, delivery);
   }
 
   private readonly turnsSlow = (delivery: Delivery, nowMs: number): void => {
@@ -194,24 +193,24 @@ export class Worker {
   };
 
   private readonly answered = (delivery: Delivery, nowMs: number): void => {
-    this.cpuFreeAtMs = this.cpu.serve(nowMs, this.shard.costs.afterSendMs);
+    this.cpuFreeAtMs = this.cpu.serve(nowMs, this.ground.costs.afterSendMs);
     this.settlements.add(delivery, this.cpuFreeAtMs);
   };
 
   private readonly settled = (batch: Fifo<Delivery>, nowMs: number): void => {
-    const { shard } = this;
+    const { ground } = this;
     for (let delivery = batch.shift(); delivery !== null; delivery = batch.shift()) {
-      const laneNow = shard.hasRules ? delivery.gate.lane : 'fast';
+      const laneNow = ground.hasRules ? delivery.gate.lane : 'fast';
       delivery.gate.settled(delivery, nowMs);
       this.end(delivery.gate, delivery.lane);
       this.freeSlot(delivery, nowMs);
       const waitMs = delivery.isSuccess ? null : this.nextWaitMs(delivery);
       if (waitMs === null) {
-        shard.close(delivery);
+        ground.close(delivery);
         continue;
       }
       delivery.lane = laneNow;
-      shard.agenda.at(nowMs + waitMs, shard.retry, delivery);
+      ground.agenda.at(nowMs + waitMs, ground.retry, delivery);
     }
   };
 
@@ -220,7 +219,7 @@ export class Worker {
     return nextWaitMs({
       scheduleSeconds: DEFAULT_RETRY_SCHEDULE_SECONDS,
       failures: delivery.failures,
-      random: () => this.shard.random.uniform(),
+      random: () => this.ground.random.uniform(),
     });
   }
 
@@ -246,7 +245,7 @@ export class Worker {
     delivery.hint = null;
     if (--hint.unfinished > 0) return;
     this.lanes[hint.lane].jobs--;
-    this.shard.hints.pull(this, hint.lane, nowMs);
+    this.ground.hints.pull(this, hint.lane, nowMs);
   }
 }
 

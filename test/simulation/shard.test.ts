@@ -131,6 +131,11 @@ test('what never sets out counts with the time that it has waited', () => {
   expect(all.quantile(0.5)).toBeGreaterThan(1_000);
 });
 
+test('every worker sweeps, and each walks what is open', () => {
+  const busy = (workers: number): number => shardOf(CROWD.slice(0, 20), 30, { workers }).run().sweeps;
+  expect(busy(4) / busy(1)).toBeCloseTo(4, 0);
+});
+
 test('a burst waits for itself, the others do not wait for it', () => {
   const crowd = [merchant(LOAD.burst.rank, 'good', 20), ...CROWD.slice(0, 20)];
   const shard = shardOf(crowd, 20, { hasBurst: true });
