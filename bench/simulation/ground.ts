@@ -4,7 +4,7 @@ import { DueDeliveries } from './due.js';
 import { Fifo } from './fifo.js';
 import type { Rules } from './gate.js';
 import { HintQueue } from './hint-queue.js';
-import { AMENDED, ASSUMED, type Costs, rowUs } from './parameters.js';
+import { AMENDED, ASSUMED, type Costs, statementCosts } from './parameters.js';
 import { Random } from './random.js';
 import { Servers } from './servers.js';
 import type { ShardMeasures } from './shard-measures.js';
@@ -85,10 +85,11 @@ type CostName = keyof ReturnType<typeof millisecondsOf>;
 
 function millisecondsOf({ apiUs, workerUs, postgresUs, redisUs, diskSyncMs }: Costs) {
   const { acceptShare, claimShare, settleShare } = ASSUMED;
-  const rowMs = rowUs(postgresUs) / 1_000;
+  const { rowsUs, statementUs } = statementCosts(postgresUs);
+  const rowMs = rowsUs / 1_000;
   return {
     apiMs: apiUs / 1_000,
-    statementMs: ASSUMED.statementUs / 1_000,
+    statementMs: statementUs / 1_000,
     acceptMs: rowMs * acceptShare,
     claimMs: rowMs * claimShare,
     settleMs: rowMs * settleShare,

@@ -97,14 +97,14 @@ export const ASSUMED = {
   /** Of a database server, as many as its own cores are worth once locks and its one log are shared between them. */
   coresOfShard: 16,
   /**
-   * How the database's time for an event is spread. Ingest alone is at 22 µs or so of everybody's (throughput.json), so
-   * accept is a small part; nothing measured tells claim from settle.
+   * How the database's time for an event is spread. Where events are only accepted (throughput.json, ingest alone), API and
+   * producer leave it some 20 µs of both cores' time, so accept is a small part. Nothing measured tells claim from settle.
    */
   acceptShare: 0.1,
   claimShare: 0.4,
   settleShare: 0.5,
-  /** Of each of the three statements, whatever it is given: to start the plan of some dozens of nodes. */
-  statementUs: 200,
+  /** What the three statements take of it whatever they are given, to start plans of some dozens of nodes: not a matter of rows. */
+  statementsShare: 0.5,
   /**
    * How many events a statement and a hint had where their costs were measured. A hint then costs Redis some 80 µs, which is
    * about what adding, taking and finishing a job of BullMQ come to.
@@ -163,9 +163,13 @@ export function costsOf(report: string): Costs {
   };
 }
 
-/** Of PostgreSQL's time for an event, what is left when its part of the three statements is taken off; at least half. */
-export function rowUs(postgresUs: number): number {
-  return Math.max(postgresUs - (3 * ASSUMED.statementUs) / ASSUMED.eventsOfBatch, postgresUs / 2);
+/** Of PostgreSQL's time for an event: what its rows take, and what a statement takes beside its rows. */
+export function statementCosts(postgresUs: number): {
+  readonly rowsUs: number;
+  readonly statementUs: number;
+} {
+  const statementsUs = postgresUs * ASSUMED.statementsShare;
+  return { rowsUs: postgresUs - statementsUs, statementUs: (statementsUs * ASSUMED.eventsOfBatch) / 3 };
 }
 
 function sharesOfSlots() {

@@ -1,6 +1,6 @@
 import type { MerchantState, Rules } from './gate.js';
 import { jainIndex } from './measures.js';
-import { ASSUMED, type Costs, LOAD, RECEIVERS, rowUs, SLOTS } from './parameters.js';
+import { ASSUMED, type Costs, LOAD, PIPELINE, RECEIVERS, SLOTS, statementCosts } from './parameters.js';
 import { makeMerchants, placeOnShards, ratesByRank } from './population.js';
 import { Random } from './random.js';
 import { Shard, type Utilisation } from './shard.js';
@@ -64,13 +64,12 @@ export function sizeFor(
 ): Size {
   const { eventsPerSecond } = LOAD;
   const processes = (us: number): number => (eventsPerSecond * us) / 1e6 / utilisation;
-  const rowsLockedUs = rowUs(costs.postgresUs) * (ASSUMED.claimShare + ASSUMED.settleShare);
   const shards = Math.ceil(
     Math.max(
       processes(costs.postgresUs) / ASSUMED.coresOfShard,
       processes(costs.redisUs),
       // One endpoint in every batch is enough for all statements to wait for each other.
-      processes(rowsLockedUs * gateLockShare),
+      processes(lockedUs(costs, gateLockShare)),
     ),
   );
   const inFlight = (eventsPerSecond * IN_FLIGHT_MS) / 1_000;
@@ -84,6 +83,14 @@ export function sizeFor(
     workersOfShard: Math.ceil(Math.max(workers / shards, workersForFattest)),
     apisOfShard: Math.ceil(processes(costs.apiUs) / shards),
   };
+}
+
+/** For how long a delivery's claim and settlement hold its gate, each in a batch as it is while others wait. */
+function lockedUs({ postgresUs, diskSyncMs }: Costs, gateLockShare: number): number {
+  const { rowsUs, statementUs } = statementCosts(postgresUs);
+  const ofRows = rowsUs * (ASSUMED.claimShare + ASSUMED.settleShare) * gateLockShare;
+  const ofStatement = statementUs * gateLockShare + diskSyncMs * 1_000;
+  return ofRows + (2 * ofStatement) / (PIPELINE.claimsPerStatementMax / 2);
 }
 
 export function simulate(scenario: Scenario, costs: Costs): Outcome {

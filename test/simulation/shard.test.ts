@@ -1,7 +1,7 @@
 import { expect, test } from '@jest/globals';
 import type { Kind, Merchant } from '../../bench/simulation/population.js';
 import { Shard, type ShardOptions } from '../../bench/simulation/shard.js';
-import { ASSUMED, type Costs, LOAD, rowUs } from '../../bench/simulation/parameters.js';
+import { ASSUMED, type Costs, LOAD, statementCosts } from '../../bench/simulation/parameters.js';
 
 // A whole shard, small enough for each test to say what must come out.
 
@@ -42,9 +42,8 @@ test('one worker before quick receivers is M/D/1: each delivery is a request and
   const load = (perSecond * workerUs) / 1e6;
   const serviceMs = (workerUs / 1_000) * ASSUMED.workerShareBeforeSend;
   const waitMs = (load * serviceMs) / (2 * (1 - load));
-  // Accept and claim are a statement and a trip each, a hint is a trip.
-  const statementsMs = (2 * ASSUMED.statementUs) / 1_000;
-  const expectedMs = statementsMs + 3 * ASSUMED.roundTripMs + waitMs + serviceMs;
+  // Accept, hint and claim are a trip each.
+  const expectedMs = 3 * ASSUMED.roundTripMs + waitMs + serviceMs;
   expect(utilisation.worker).toBeCloseTo(load, 1);
   expect(shard.measures.delays.all.count / (perSecond * (seconds * 0.9 - 1))).toBeCloseTo(1, 1);
   expect(shard.measures.delays.all.meanMs / expectedMs).toBeCloseTo(1, 1);
@@ -65,13 +64,15 @@ test('a database of so many cores is busy for what its events cost', () => {
   });
   const { database, sweeps } = shard.run();
   // Nearly every event has its three statements for itself.
-  const ofEventUs = rowUs(postgresUs) + 3 * ASSUMED.statementUs;
+  const { rowsUs, statementUs } = statementCosts(postgresUs);
+  const ofEventUs = rowsUs + 3 * statementUs;
   expect(((database - sweeps) * 4) / ((perSecond * ofEventUs) / 1e6)).toBeCloseTo(1, 1);
 });
 
 test('one endpoint gets no more than its gate lets through, however many cores and workers there are', () => {
   const lockedUs = 1_000;
-  const postgresUs = lockedUs / ASSUMED.gateLockShare / (ASSUMED.claimShare + ASSUMED.settleShare);
+  const rowsShare = (1 - ASSUMED.statementsShare) * (ASSUMED.claimShare + ASSUMED.settleShare);
+  const postgresUs = lockedUs / ASSUMED.gateLockShare / rowsShare;
   const prompt = (perSecond: number): number => {
     const shard = shardOf([{ ...merchant(500, 'good', perSecond, 3) }], 30, {
       costs: { ...FREE, postgresUs },
