@@ -122,7 +122,7 @@ async function takeSuspect(statements: Statements, db: Database): Promise<DueDel
 }
 
 /** Any number that no other use of advisory locks in this database has. */
-const SUSPECTS_LOCK = 7_061_737_469n;
+const SUSPECTS_LOCK = 7_061_737_472n;
 
 /** Whether something is due that nothing but its endpoint's room or rate keeps back. */
 export async function isAnyHeldBack(db: Statements): Promise<boolean> {
