@@ -45,7 +45,8 @@ export class Sweeps implements OnApplicationBootstrap {
       this.repeater('due deliveries', SWEEP_MS, async () => {
         const rooms = engine.inFlight.roomsAhead();
         const { isMoreToCome } = await engine.dispatcher.sweep(rooms);
-        return { pauseMs: !isMoreToCome ? SWEEP_MS : rooms.isMoving ? DRAIN_SWEEP_MS : BUSY_SWEEP_MS };
+        if (rooms.isMoving) return { pauseMs: isMoreToCome ? DRAIN_SWEEP_MS : BUSY_SWEEP_MS };
+        return { pauseMs: isMoreToCome ? BUSY_SWEEP_MS : SWEEP_MS };
       }),
       this.repeater('slow endpoints', SLOW_LOOK_MS, () => engine.store.markSlow(engine.inFlight.moveSlow())),
       this.repeater('counts of what is in flight', REPAIR_MS, () => engine.store.repairInFlight()),
@@ -117,7 +118,10 @@ export class Sweeps implements OnApplicationBootstrap {
 
 /** A lost hint, a delayed delivery or an ended lease is noticed within about this. */
 const SWEEP_MS = 1_000;
-/** The pause between two sweeps while an endpoint's room or rate is what keeps deliveries back. */
+/**
+ * The pause between two sweeps while an endpoint's room or rate is what keeps deliveries back, or while attempts end: what
+ * accept leaves to the sweep, of an endpoint or merchant that has had its share of hints, waits no longer than that.
+ */
 const BUSY_SWEEP_MS = 100;
 /** While there is a backlog and attempts end, the next sweep follows soon: what one marks is sent in some tens of milliseconds. */
 const DRAIN_SWEEP_MS = 20;
