@@ -54,11 +54,11 @@ export const PIPELINE = {
   /** hint-queue.ts */
   hintDeliveriesMax: HINT_DELIVERIES_MAX,
   /** claim.ts */
-  claimsPerStatementMax: 64,
+  claimsPerStatementMax: 192,
   claimStatementsAtOnce: 1,
   /** settle.ts */
   settlementsPerCommitMax: 256,
-  settleCommitsAtOnce: 2,
+  settleCommitsAtOnce: 1,
   /** in-flight.ts: what has ended since the last look counts so many times as room. */
   turnoverFactor: 2,
   /** dispatch.ts */

@@ -72,13 +72,11 @@ export function createDeliveryEngine(parts: EngineParts): DeliveryEngine {
     ...(parts.reachFailpoint !== undefined && { reach: parts.reachFailpoint }),
   });
   const acceptStore = new PostgresAcceptStore(parts.database, parts.statements, parts.clock);
-  const nowMs = () => parts.clock.nowMs();
   const acceptor = new Acceptor(
     acceptStore,
     new Subscriptions(acceptStore),
     new EventTypes(acceptStore, compileEventTypeSchema),
     parts.ids,
-    nowMs,
     dispatcher,
   );
   return { deliverer, dispatcher, store, inFlight, acceptor };

@@ -102,12 +102,17 @@ export class IdMaker {
     this.#randomBytes = randomBytes;
   }
 
-  /** A key of now. When the clock steps back a little, the last millisecond goes on, so that keys still ascend. */
+  /** A key of now: of {@link millisecond}. */
   uuid(): string {
+    return this.uuidAt(this.millisecond());
+  }
+
+  /** Now, in whole milliseconds. When the clock steps back a little, the last one goes on, so that keys still ascend. */
+  millisecond(): number {
     const nowMs = Math.floor(this.#nowMs());
     const isSmallStepBack = nowMs < this.#lastMs && this.#lastMs - nowMs <= CLOCK_STEP_BACK_MAX_MS;
     if (!isSmallStepBack) this.#lastMs = nowMs;
-    return this.uuidAt(this.#lastMs);
+    return this.#lastMs;
   }
 
   /**

@@ -86,7 +86,6 @@ export class Acceptor {
     private readonly subscriptions: Subscriptions,
     private readonly eventTypes: EventTypes,
     private readonly ids: IdMaker,
-    private readonly nowMs: () => number,
     private readonly dispatcher: Pick<Dispatcher, 'willHint' | 'committed'>,
     private readonly reach: ReachFailpoint = UNARMED,
   ) {
@@ -142,7 +141,7 @@ export class Acceptor {
     }
     if (ready.length === 0) return;
 
-    const plan = planBatch(ready, merchants, types, this.ids, this.nowMs, this.dispatcher);
+    const plan = planBatch(ready, merchants, types, this.ids, this.dispatcher);
     const written = await this.store.write(plan.batch);
     switch (written.kind) {
       case 'written':
@@ -299,10 +298,10 @@ function planBatch(
   merchants: ReadonlyMap<string, CachedMerchant>,
   types: JudgedTypes,
   ids: IdMaker,
-  nowMs: () => number,
   dispatcher: Pick<Dispatcher, 'willHint'>,
 ): BatchPlan {
-  const acceptedAtMs = Math.floor(nowMs());
+  // Not the clock itself: what this process accepts later stands later in every list.
+  const acceptedAtMs = ids.millisecond();
   const events: NewEvent[] = [];
   const deliveries: NewDelivery[] = [];
   const idempotencyKeys: NewIdempotencyKey[] = [];

@@ -80,8 +80,7 @@ export class PipelineRig {
     const acceptStore = new PostgresAcceptStore(database, statements, clock);
     const subscriptions = new Subscriptions(acceptStore);
     const eventTypes = new EventTypes(acceptStore, compileEventTypeSchema);
-    const nowMs = () => clock.nowMs();
-    this.acceptor = new Acceptor(acceptStore, subscriptions, eventTypes, this.ids, nowMs, this.dispatcher);
+    this.acceptor = new Acceptor(acceptStore, subscriptions, eventTypes, this.ids, this.dispatcher);
     this.deliverer = this.newDeliverer(this.inFlight);
     this.queue.listen((hint) => this.deliverer.deliverAll(hint.lane, hint.deliveryIds));
   }

@@ -43,8 +43,7 @@ class AcceptedBeforeShutdown implements BeforeApplicationShutdown {
       ) => {
         const store = new PostgresAcceptStore(database, statements, clock);
         const eventTypes = new EventTypes(store, compileEventTypeSchema);
-        const nowMs = () => clock.nowMs();
-        return new Acceptor(store, new Subscriptions(store), eventTypes, ids, nowMs, dispatcher, reach);
+        return new Acceptor(store, new Subscriptions(store), eventTypes, ids, dispatcher, reach);
       },
     },
     {
