@@ -85,6 +85,20 @@ test('the same producer id with the same content sends nothing new, with other c
   expect(await deliveriesOf(endpointId)).toHaveLength(2);
 });
 
+test('what is accepted later is later in the log, also while the clock is being corrected', async () => {
+  const merchantId = await rig.merchant();
+  const accepted: string[] = [];
+  for (let stepMs = 0; stepMs < 50; stepMs += 10) {
+    // Each commit teaches the clock anew, here that it was ahead.
+    const localMs = rig.clock.localMs();
+    rig.clock.learn(rig.clock.nowMs() - stepMs, localMs, localMs);
+    const outcome = await rig.send(rig.draft(merchantId));
+    if (outcome.kind === 'accepted') accepted.push(...outcome.events.map(({ publicId }) => publicId));
+  }
+  expect(accepted).toHaveLength(5);
+  expect(accepted).toEqual(accepted.toSorted());
+});
+
 test('failures are retried by the schedule, then the delivery has failed', async () => {
   const merchantId = await rig.merchant();
   receiver.on('/fails', respond(500));
