@@ -57,7 +57,7 @@ test('slots in use are those of Little: rate times time in flight', () => {
 });
 
 test('a database of so many cores is busy for what its events cost', () => {
-  const [perSecond, postgresUs] = [50, 20_000];
+  const [perSecond, postgresUs] = [15, 20_000];
   const shard = shardOf([merchant(500, 'good', perSecond)], 200, {
     rules: 'none',
     costs: { ...FREE, postgresUs },
