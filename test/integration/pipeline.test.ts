@@ -151,7 +151,7 @@ test('lost hints are found by the sweep, and a hint that comes a hundred times s
     UPDATE open_deliveries SET hinted_until = now() WHERE endpoint_id = ${endpointId}::uuid`;
   expect(await rig.dispatcher.sweep(rig.inFlight.roomsAhead())).toMatchObject({ deliveries: 1 });
   const deliveryId = rig.queue.added.at(-1)?.deliveryIds[0] ?? '';
-  await Promise.all(Array.from({ length: 100 }, () => rig.deliverer.deliverAll('fast', [deliveryId])));
+  await Promise.all(Array.from({ length: 100 }, () => rig.deliverer.begin('fast', [deliveryId])));
   await eventually(async () => expect((await deliveriesOf(endpointId))[0]?.status).toBe('succeeded'));
   expect(receiver.requests.filter(({ path }) => path === '/lost')).toHaveLength(1);
 });
@@ -242,7 +242,7 @@ test('a delivery that is open when its event has lost its bytes ends without a r
   await rig.database.$executeRaw`UPDATE events SET data = NULL WHERE merchant_id = ${merchantId}::uuid`;
   const [open] = await rig.database.$queryRaw<{ id: string }[]>`
     SELECT delivery_id AS id FROM open_deliveries WHERE endpoint_id = ${endpointId}::uuid`;
-  expect(await rig.deliverer.deliverAll('fast', [open?.id ?? ''])).toEqual([{ kind: 'dropped' }]);
+  expect(await (await rig.deliverer.begin('fast', [open?.id ?? ''])).ended).toEqual([{ kind: 'dropped' }]);
   expect(await deliveriesOf(endpointId)).toMatchObject([{ status: 'cancelled', attempt_count: 0 }]);
   expect(await openCount(endpointId)).toBe(0);
   const gate = await rig.database.endpointGate.findUniqueOrThrow({ where: { endpointId } });

@@ -319,7 +319,7 @@ describe('masking and retrying at the same time', () => {
       SELECT id, event_id, endpoint_id, merchant_id, now(), now(), payload_format, 10
       FROM deliveries WHERE id = ${deliveryId}::uuid`;
     const before = receiver.requests.length;
-    expect(await rig.deliverer.deliverAll('fast', [deliveryId])).toEqual([{ kind: 'dropped' }]);
+    expect(await (await rig.deliverer.begin('fast', [deliveryId])).ended).toEqual([{ kind: 'dropped' }]);
     expect(receiver.requests).toHaveLength(before);
     const open = await rig.database.$queryRaw<unknown[]>`
       SELECT FROM open_deliveries WHERE delivery_id = ${deliveryId}::uuid`;

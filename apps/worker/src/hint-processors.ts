@@ -4,19 +4,25 @@ import type { Job } from 'bullmq';
 import type { Logger } from 'pino';
 import type { HintJob } from '#adapters/queue/bullmq-hint-queue.js';
 import { QUEUE_OF_LANE } from '#adapters/queue/queue-connection.js';
-import type { Lane } from '#pipeline/hint-queue.js';
+import type { DeliverOutcome } from '#pipeline/deliver.js';
+import { HINT_DELIVERIES_MAX, type Lane } from '#pipeline/hint-queue.js';
 import { FAST_SLOTS, SLOW_SLOTS } from '#pipeline/in-flight.js';
 import type { DeliveryEngine } from './engine.js';
 import { ENGINE, LOGGER } from './tokens.js';
 
 /**
- * Each hint in hand holds at least one slot or waits for one; more jobs than slots would only wait. A job that BullMQ
- * believes stalled is one whose deliveries the lease already protects: it must never be failed.
+ * A job that BullMQ believes stalled is one whose deliveries the lease already protects, or the next sweep finds: it must
+ * never be failed.
  */
 function workerOptions(slots: number) {
-  // The most that BullMQ's PostgreSQL backend can hold.
-  return { concurrency: slots, maxStalledCount: 2 ** 31 - 1 };
+  return { concurrency: Math.min(HINTS_AHEAD, slots), maxStalledCount: 2 ** 31 - 1 };
 }
+
+/**
+ * Hints that wait here for slots. Full ones hold as many deliveries as all slots, so that there is always enough for the next
+ * claims; more would only keep them from other workers, and new events waiting behind them.
+ */
+const HINTS_AHEAD = FAST_SLOTS / HINT_DELIVERIES_MAX;
 
 /** At most a line in this time about what is our own trouble. */
 const TELL_AGAIN_MS = 1_000;
@@ -44,11 +50,16 @@ abstract class HintProcessor extends WorkerHost {
     this.log.warn({ err: error }, 'the queue is away; its worker tries again by itself');
   }
 
-  /** Returns once every delivery of the hint is settled, dropped or given back. */
+  /** Returns once there are slots for the hint: what is not leased by then is still marked as hinted, and swept after that. */
   async process(job: Job<HintJob>): Promise<void> {
-    const outcomes = await this.engine.deliverer.deliverAll(this.lane, job.data.deliveryIds);
+    const { deliveryIds } = job.data;
+    const { ended } = await this.engine.deliverer.begin(this.lane, deliveryIds);
+    void ended.then((outcomes) => this.tell(deliveryIds, outcomes));
+  }
+
+  private tell(deliveryIds: readonly string[], outcomes: readonly DeliverOutcome[]): void {
     for (const [index, outcome] of outcomes.entries()) {
-      const deliveryId = job.data.deliveryIds[index];
+      const deliveryId = deliveryIds[index];
       if (outcome.kind === 'broken') this.tellBroken(deliveryId, outcome.error);
       else if (this.log.isLevelEnabled('debug'))
         this.log.debug({ deliveryId, ...outcome }, `delivery.${outcome.kind}`);

@@ -43,6 +43,12 @@ export type DeliverOutcome =
   /** Our own trouble: the database away, no file descriptors left. Its lease ends, or was given back, uncharged. */
   | { readonly kind: 'broken'; readonly error: unknown };
 
+/** A hint whose deliveries are being handled. */
+export interface Begun {
+  /** Never rejects once it is there. */
+  readonly ended: Promise<readonly DeliverOutcome[]>;
+}
+
 interface Abandoned {
   readonly kind: 'abandoned';
 }
@@ -62,31 +68,41 @@ export class Deliverer {
 
   constructor(private readonly parts: DelivererParts) {}
 
-  /** Resolves once every delivery of the hint is settled, given back or dropped. */
-  deliverAll(lane: Lane, deliveryIds: readonly string[]): Promise<DeliverOutcome[]> {
-    const all = this.handle(lane, deliveryIds).finally(() => this.work.delete(all));
+  /**
+   * Resolves as soon as there is a slot for each delivery of the hint, and so with the right moment to take the next hint;
+   * `ended` does once each is settled, given back or dropped.
+   */
+  begin(lane: Lane, deliveryIds: readonly string[]): Promise<Begun> {
+    const begun = this.whenThereAreSlots(lane, deliveryIds);
+    // What fails here, whoever asked hears of.
+    const all = begun
+      .then(
+        ({ ended }) => ended,
+        () => undefined,
+      )
+      .finally(() => this.work.delete(all));
     this.work.add(all);
-    return all;
+    return begun;
   }
 
-  private async handle(lane: Lane, deliveryIds: readonly string[]): Promise<DeliverOutcome[]> {
+  private async whenThereAreSlots(lane: Lane, deliveryIds: readonly string[]): Promise<Begun> {
     const slots = this.parts.inFlight.slots[lane];
     await slots.take(deliveryIds.length);
     if (this.isStopping) {
       slots.give(deliveryIds.length);
       // Their marks would keep the other workers from them for seconds.
       await this.parts.unhint(deliveryIds);
-      return deliveryIds.map(() => ({ kind: 'dropped' }));
+      return { ended: Promise.resolve(deliveryIds.map(() => ({ kind: 'dropped' }))) };
     }
-    return Promise.all(
-      deliveryIds.map(async (deliveryId): Promise<DeliverOutcome> => {
-        try {
-          return await this.deliver(lane, deliveryId);
-        } catch (error) {
-          return { kind: 'broken', error };
-        }
-      }),
-    );
+    return { ended: Promise.all(deliveryIds.map((deliveryId) => this.deliverOrBreak(lane, deliveryId))) };
+  }
+
+  private async deliverOrBreak(lane: Lane, deliveryId: string): Promise<DeliverOutcome> {
+    try {
+      return await this.deliver(lane, deliveryId);
+    } catch (error) {
+      return { kind: 'broken', error };
+    }
   }
 
   /**

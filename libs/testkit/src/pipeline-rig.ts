@@ -82,7 +82,7 @@ export class PipelineRig {
     const eventTypes = new EventTypes(acceptStore, compileEventTypeSchema);
     this.acceptor = new Acceptor(acceptStore, subscriptions, eventTypes, this.ids, this.dispatcher);
     this.deliverer = this.newDeliverer(this.inFlight);
-    this.queue.listen((hint) => this.deliverer.deliverAll(hint.lane, hint.deliveryIds));
+    this.queue.listen((hint) => this.deliverer.begin(hint.lane, hint.deliveryIds));
   }
 
   async prepare(): Promise<void> {

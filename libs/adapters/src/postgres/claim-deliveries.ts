@@ -12,7 +12,9 @@ import type { Lane } from '#pipeline/hint-queue.js';
 import type { Statements } from './database.js';
 import { withDeadlockRetry } from './deadlock.js';
 import { ROOM, TOKENS } from './gate-room.js';
+import { Prisma } from './generated/client.js';
 import { byDay, idRange } from './id-range.js';
+import { roomLeft } from './room-left.js';
 import type { Rooms } from '#pipeline/rooms.js';
 
 interface Row {
@@ -65,14 +67,12 @@ function statement(
 ): Promise<Row[]> {
   const ids = wanted.map(({ deliveryId }) => deliveryId);
   const { low, high } = idRange(ids);
+  const ofEndpoint = roomLeft(rooms.endpoints, rooms.perEndpoint, Prisma.sql`g.endpoint_id`);
+  const ofMerchant = roomLeft(rooms.merchants, rooms.perMerchant, Prisma.sql`c.merchant_id`);
   return db.$queryRaw<Row[]>`
-    WITH wanted AS (
-      SELECT * FROM unnest(${ids}::uuid[],
-                           ${wanted.map(({ leaseToken }) => leaseToken)}::uuid[],
-                           ${wanted.map(({ attemptId }) => attemptId)}::uuid[])
-           AS w (delivery_id, lease_token, attempt_id)
-    ), candidates AS (
+    WITH candidates AS (
       SELECT o.delivery_id, o.endpoint_id, o.merchant_id, o.due_at, o.data_bytes,
+             array_position(${ids}::uuid[], o.delivery_id) AS place,
              o.due_at <= now() + ${EARLY_CLAIM_MS} * interval '1 millisecond' AND NOT o.blocked
                AND (o.unknowns >= ${SUSPECT_AFTER_UNKNOWNS}) = ${lane === 'suspect'} AS is_due
       FROM open_deliveries o
@@ -85,14 +85,10 @@ function statement(
       WHERE g.endpoint_id IN (SELECT endpoint_id FROM candidates WHERE is_due)
       ORDER BY g.endpoint_id
       FOR UPDATE
-    ), open_gates AS (
-      SELECT g.endpoint_id, e.timeout_ms, e.version, ${TOKENS} AS tokens,
-             least(${ROOM}, coalesce(mine.room, ${rooms.perEndpoint}::int)) AS room
+    ), open_gates AS MATERIALIZED (
+      SELECT g.endpoint_id, e.timeout_ms, e.version, ${TOKENS} AS tokens, least(${ROOM}, ${ofEndpoint}) AS room
       FROM gates g
       JOIN endpoints e ON e.id = g.endpoint_id
-      LEFT JOIN unnest(${rooms.endpoints.map(({ id }) => id)}::uuid[],
-                       ${rooms.endpoints.map(({ room }) => room)}::int[]) AS mine (endpoint_id, room)
-        ON mine.endpoint_id = g.endpoint_id
       WHERE ${lane} IN ('suspect', g.lane)
     ), let_through AS (
       SELECT c.*, g.timeout_ms, g.version, g.tokens
@@ -100,23 +96,19 @@ function statement(
             FROM candidates WHERE is_due) AS c
       JOIN open_gates g ON g.endpoint_id = c.endpoint_id AND c.rank <= g.room
     ), chosen AS (
-      SELECT c.delivery_id, c.endpoint_id, c.timeout_ms, c.version, c.tokens
+      SELECT c.delivery_id, c.endpoint_id, c.place, c.timeout_ms, c.version, c.tokens
       FROM (SELECT *, row_number() OVER (PARTITION BY merchant_id ORDER BY due_at, delivery_id) AS merchant_rank,
                    sum(data_bytes) OVER (ORDER BY due_at, delivery_id) - data_bytes AS bytes_before
             FROM let_through) AS c
-      LEFT JOIN unnest(${rooms.merchants.map(({ id }) => id)}::uuid[],
-                       ${rooms.merchants.map(({ room }) => room)}::int[]) AS mine (merchant_id, room)
-        ON mine.merchant_id = c.merchant_id
-      WHERE c.merchant_rank <= coalesce(mine.room, ${rooms.perMerchant}::int) AND c.bytes_before < ${CLAIM_BYTES_MAX}
+      WHERE c.merchant_rank <= ${ofMerchant} AND c.bytes_before < ${CLAIM_BYTES_MAX}
     ), leased AS (
       UPDATE open_deliveries o
-      SET lease_token = w.lease_token,
-          attempt_id = w.attempt_id,
+      SET lease_token = (${wanted.map(({ leaseToken }) => leaseToken)}::uuid[])[chosen.place],
+          attempt_id = (${wanted.map(({ attemptId }) => attemptId)}::uuid[])[chosen.place],
           lease_until = now() + (chosen.timeout_ms + ${LEASE_GRACE_MS}) * interval '1 millisecond',
           attempt_number = o.attempt_number + 1
-      FROM wanted w
-      JOIN chosen USING (delivery_id)
-      WHERE o.delivery_id = w.delivery_id
+      FROM chosen
+      WHERE o.delivery_id = chosen.delivery_id
       RETURNING o.*, chosen.version
     ), passed AS (
       UPDATE endpoint_gates g

@@ -61,9 +61,11 @@ export class PipelineStatements implements Statements {
 /**
  * `force_generic_plan`: arrays of any length get the same plan, and none is planned a second time. `enable_seqscan`: every
  * statement of the pipeline looks rows up by an index; a table of open deliveries that was empty when it was last looked
- * at has room for a million dead ones.
+ * at has room for a million dead ones. `enable_bitmapscan`: who wants the oldest few by an index gets them in its order, and
+ * never by reading and sorting all that is due.
  */
-const PLANNING = 'SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off';
+const PLANNING =
+  'SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off';
 
 /** As Prisma reads them: the driver leaves 64-bit integers as text. */
 const TYPES: pg.CustomTypesConfig = {

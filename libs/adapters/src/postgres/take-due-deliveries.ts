@@ -5,6 +5,7 @@ import type { Database, Statements } from './database.js';
 import { withDeadlockRetry } from './deadlock.js';
 import { ROOM } from './gate-room.js';
 import { Prisma } from './generated/client.js';
+import { roomLeft } from './room-left.js';
 
 /** As a constant: a plan that is made once for all values cannot use the index of suspects, which is partial. */
 const SUSPECT = Prisma.raw(String(SUSPECT_AFTER_UNKNOWNS));
@@ -41,24 +42,18 @@ export function takeDueDeliveries(
 
 function takeOfLane(db: Statements, lane: Lane, limits: TakeLimits): Promise<DueDelivery[]> {
   const { rooms } = limits;
+  const ofEndpoint = roomLeft(rooms.endpoints, rooms.perEndpoint, Prisma.sql`g.endpoint_id`);
+  const ofMerchant = roomLeft(rooms.merchants, rooms.perMerchant, Prisma.sql`g.merchant_id`);
   return db.$queryRaw<DueDelivery[]>`
-    WITH RECURSIVE ${ENDPOINTS_WITH_OPEN}, open_gates AS (
-      SELECT g.endpoint_id, g.merchant_id, least(${ROOM}, coalesce(mine.room, ${rooms.perEndpoint}::int)) AS room
+    WITH RECURSIVE ${ENDPOINTS_WITH_OPEN}, open_gates AS MATERIALIZED (
+      SELECT g.endpoint_id, g.merchant_id, least(${ROOM}, ${ofEndpoint}) AS room, ${ofMerchant} AS merchant_room
       FROM endpoint_ids
       JOIN endpoint_gates g ON g.endpoint_id = endpoint_ids.endpoint_id AND g.lane = ${lane}
       JOIN endpoints e ON e.id = g.endpoint_id
-      LEFT JOIN unnest(${rooms.endpoints.map(({ id }) => id)}::uuid[],
-                       ${rooms.endpoints.map(({ room }) => room)}::int[]) AS mine (endpoint_id, room)
-        ON mine.endpoint_id = g.endpoint_id
-    ), merchant_rooms AS (
-      SELECT * FROM unnest(${rooms.merchants.map(({ id }) => id)}::uuid[],
-                           ${rooms.merchants.map(({ room }) => room)}::int[]) AS m (merchant_id, room)
     ), due AS (
-      SELECT taken.delivery_id, gates.merchant_id,
-             row_number() OVER (PARTITION BY taken.endpoint_id ORDER BY taken.due_at) AS rank, gates.room
-      FROM (SELECT * FROM open_gates
-            WHERE room > 0 AND merchant_id NOT IN (SELECT merchant_id FROM merchant_rooms WHERE room <= 0)
-            ORDER BY random()) AS gates
+      SELECT taken.delivery_id, gates.merchant_id, gates.room, gates.merchant_room,
+             row_number() OVER (PARTITION BY taken.endpoint_id ORDER BY taken.due_at) AS rank
+      FROM (SELECT * FROM open_gates WHERE room > 0 AND merchant_room > 0 ORDER BY random()) AS gates
       CROSS JOIN LATERAL (
         SELECT o.delivery_id, o.endpoint_id, o.due_at
         FROM open_deliveries o
@@ -76,8 +71,7 @@ function takeOfLane(db: Statements, lane: Lane, limits: TakeLimits): Promise<Due
       SELECT delivery_id
       FROM (SELECT *, row_number() OVER (PARTITION BY merchant_id ORDER BY rank) AS merchant_rank
             FROM due WHERE rank <= room) AS due
-      LEFT JOIN merchant_rooms mine USING (merchant_id)
-      WHERE merchant_rank <= coalesce(mine.room, ${rooms.perMerchant}::int)
+      WHERE merchant_rank <= merchant_room
       ORDER BY rank LIMIT ${limits.deliveriesMax}
     )
     UPDATE open_deliveries o
