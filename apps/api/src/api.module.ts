@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { EgressPolicy } from '#adapters/http-sender/egress-policy.js';
 import { KeyDirectory } from '#adapters/postgres/api-keys.js';
-import type { Database, Statements } from '#adapters/postgres/database.js';
+import type { Database, OrderedStatements } from '#adapters/postgres/database.js';
 import { PostgresDeliveryStore } from '#adapters/postgres/delivery-store.js';
 import { IdempotentPosts } from '#adapters/postgres/idempotent-posts.js';
 import type { IdMaker } from '#domain/ids.js';
@@ -60,7 +60,7 @@ import {
 export interface ApiOptions {
   readonly database: Database;
   /** Where the pipeline's statements run. */
-  readonly statements: Statements;
+  readonly statements: OrderedStatements;
   readonly secretBox: SecretBox;
   readonly egressPolicy: EgressPolicy;
   readonly hintQueue: HintQueue;

@@ -1,7 +1,7 @@
 import { PostgresAcceptStore } from '#adapters/postgres/accept-store.js';
 import { PostgresDeliveryStore } from '#adapters/postgres/delivery-store.js';
 import { isDatabaseAway, isItemsFault } from '#adapters/postgres/database-error.js';
-import type { Database, Statements } from '#adapters/postgres/database.js';
+import type { Database, OrderedStatements } from '#adapters/postgres/database.js';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { DispatchReport } from '#observability/dispatch-report.js';
@@ -26,7 +26,7 @@ import { Targets } from '#pipeline/targets.js';
 
 export interface EngineParts {
   readonly database: Database;
-  readonly statements: Statements;
+  readonly statements: OrderedStatements;
   readonly secretBox: SecretBox;
   readonly sender: Sender;
   readonly hintQueue: HintQueue;

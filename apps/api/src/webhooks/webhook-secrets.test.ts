@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { forgetExpiredSecrets } from '#adapters/postgres/endpoint-secrets.js';
-import { PostgresDeliveryStore } from '#adapters/postgres/delivery-store.js';
+import { loadDeliveryTargets } from '#adapters/postgres/load-delivery-targets.js';
 import { ID_PREFIXES, parseId } from '#domain/ids.js';
 import type { Target } from '#pipeline/delivery-store.js';
 import type { SecretBox } from '#pipeline/secret-box.js';
@@ -68,8 +68,8 @@ function rotate(
 /** What a worker that has never heard of it would sign with. */
 async function target(id: string): Promise<Target> {
   const uuid = parseId(ID_PREFIXES.endpoint, id) ?? '';
-  const store = new PostgresDeliveryStore(api.database, api.database, api.app.get<SecretBox>(SECRET_BOX));
-  return (await store.loadTargets([uuid])).get(uuid) as Target;
+  const targets = await loadDeliveryTargets(api.database, api.app.get<SecretBox>(SECRET_BOX), [uuid]);
+  return targets.get(uuid) as Target;
 }
 
 async function keySet(): Promise<string[]> {

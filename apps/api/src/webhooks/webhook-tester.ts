@@ -1,6 +1,6 @@
 import { type BeforeApplicationShutdown, Inject, Injectable } from '@nestjs/common';
 import type { Database } from '#adapters/postgres/database.js';
-import { PostgresDeliveryStore } from '#adapters/postgres/delivery-store.js';
+import { loadDeliveryTargets } from '#adapters/postgres/load-delivery-targets.js';
 import { effectiveEndpoint, type EndpointRecord } from '#adapters/postgres/endpoints-record.js';
 import { findEventType } from '#adapters/postgres/event-types.js';
 import { isEventType } from '#domain/event-type-pattern.js';
@@ -79,7 +79,7 @@ export class WebhookTester implements BeforeApplicationShutdown {
   private async send(endpoint: EndpointRecord, type: string): Promise<TestAttempt> {
     const [eventType, targets] = await Promise.all([
       findEventType(this.database, type),
-      new PostgresDeliveryStore(this.database, this.database, this.secretBox).loadTargets([endpoint.id]),
+      loadDeliveryTargets(this.database, this.secretBox, [endpoint.id]),
     ]);
     const target = targets.get(endpoint.id);
     if (target === undefined) throw notFound();

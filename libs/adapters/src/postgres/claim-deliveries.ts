@@ -14,6 +14,7 @@ import { withDeadlockRetry } from './deadlock.js';
 import { ROOM, TOKENS } from './gate-room.js';
 import { Prisma } from './generated/client.js';
 import { byDay, idRange } from './id-range.js';
+import { plainArray } from './plain-array.js';
 import { roomLeft } from './room-left.js';
 import type { Rooms } from '#pipeline/rooms.js';
 
@@ -65,8 +66,9 @@ function statement(
   wanted: readonly ClaimRequest[],
   rooms: Rooms,
 ): Promise<Row[]> {
-  const ids = wanted.map(({ deliveryId }) => deliveryId);
-  const { low, high } = idRange(ids);
+  const deliveryIds = wanted.map(({ deliveryId }) => deliveryId);
+  const { low, high } = idRange(deliveryIds);
+  const ids = plainArray(deliveryIds);
   const ofEndpoint = roomLeft(rooms.endpoints, rooms.perEndpoint, Prisma.sql`g.endpoint_id`);
   const ofMerchant = roomLeft(rooms.merchants, rooms.perMerchant, Prisma.sql`c.merchant_id`);
   return db.$queryRaw<Row[]>`
@@ -103,8 +105,8 @@ function statement(
       WHERE c.merchant_rank <= ${ofMerchant} AND c.bytes_before < ${CLAIM_BYTES_MAX}
     ), leased AS (
       UPDATE open_deliveries o
-      SET lease_token = (${wanted.map(({ leaseToken }) => leaseToken)}::uuid[])[chosen.place],
-          attempt_id = (${wanted.map(({ attemptId }) => attemptId)}::uuid[])[chosen.place],
+      SET lease_token = (${plainArray(wanted.map(({ leaseToken }) => leaseToken))}::uuid[])[chosen.place],
+          attempt_id = (${plainArray(wanted.map(({ attemptId }) => attemptId))}::uuid[])[chosen.place],
           lease_until = now() + (chosen.timeout_ms + ${LEASE_GRACE_MS}) * interval '1 millisecond',
           attempt_number = o.attempt_number + 1
       FROM chosen

@@ -13,7 +13,7 @@ export class ConnectionPool extends pg.Pool {
   override connect(): Promise<pg.PoolClient>;
   override connect(callback: ConnectCallback): void;
   override connect(callback?: ConnectCallback): Promise<pg.PoolClient> | undefined {
-    if (callback === undefined) return super.connect().catch(rethrowWith('ETIMEDOUT'));
+    if (callback === undefined) return withConnectCode(super.connect());
     super.connect((error, client, done) => {
       addCode(error, 'ETIMEDOUT');
       callback(error, client, done);
@@ -29,7 +29,8 @@ export interface ConnectionPoolConfig extends Omit<pg.PoolConfig, 'onConnect'> {
 
 type ConnectCallback = Parameters<pg.Pool['connect']>[0];
 
-class CodedClient extends pg.Client {
+/** As {@link ConnectionPool}: every error of a statement has a `code`. */
+export class CodedClient extends pg.Client {
   /** With or without a callback at the end, as all its overloads. */
   override query(...args: unknown[]): never {
     const callback = args.at(-1);
@@ -43,6 +44,11 @@ class CodedClient extends pg.Client {
     const answer = send(...args);
     return (answer instanceof Promise ? answer.catch(rethrowWith('ECONNABORTED')) : answer) as never;
   }
+}
+
+/** For a connection that is being made: what was not made in time says so. */
+export function withConnectCode<Made>(connecting: Promise<Made>): Promise<Made> {
+  return connecting.catch(rethrowWith('ETIMEDOUT'));
 }
 
 function rethrowWith(code: string): (error: unknown) => never {

@@ -40,6 +40,15 @@ export interface Statements {
   $executeRaw(query: TemplateStringsArray | Prisma.Sql, ...values: readonly unknown[]): Promise<number>;
 }
 
+/** The pipeline's own connections. */
+export interface OrderedStatements extends Statements {
+  /**
+   * One connection, on which each statement begins when the one before it has committed. For what would otherwise wait for
+   * another's locks, and then start over with the rows as they are by then.
+   */
+  readonly inOrder: Statements;
+}
+
 /** How long a caller waits for a connection before it is told that the database is away. */
 const CONNECT_TIMEOUT_MS = 2_000;
 /** Long enough to keep a pool warm between bursts, short enough to shrink after one. */

@@ -1,7 +1,8 @@
 import pg from 'pg';
-import { ConnectionPool } from './connection-pool.js';
-import { poolSettings, type Statements } from './database.js';
+import { ConnectionPool, type ConnectionPoolConfig } from './connection-pool.js';
+import { type OrderedStatements, poolSettings, type Statements } from './database.js';
 import { Prisma } from './generated/client.js';
+import { PipelinedConnection } from './pipelined-connection.js';
 import { StatementNames } from './statement-names.js';
 
 /**
@@ -11,31 +12,61 @@ import { StatementNames } from './statement-names.js';
  * Each is planned once a connection and never by the statistics of tables that fill and empty by the second: by index, also
  * where the table seems to be small at that moment.
  */
-export class PipelineStatements implements Statements {
+export class PipelineStatements implements OrderedStatements {
+  readonly inOrder: Statements;
   readonly #pool: ConnectionPool;
-  readonly #names = new StatementNames();
+  readonly #connection: PipelinedConnection;
+  readonly #onPool: DriverStatements;
 
   /**
    * @param databaseUrl a `postgres://` URL
-   * @param connectionsMax upper bound of the pool
+   * @param connectionsMax upper bound of the pool; the connection of what runs in order is one more
    */
   constructor(databaseUrl: string, connectionsMax: number) {
-    this.#pool = new ConnectionPool({
+    const config: ConnectionPoolConfig = {
       ...poolSettings(databaseUrl, connectionsMax),
       onConnect: async (client) => {
         await client.query(PLANNING);
       },
-    });
+    };
+    const names = new StatementNames();
+    const pool = new ConnectionPool(config);
     // An idle connection that breaks is replaced by the next statement; the driver would end the process for it.
-    this.#pool.on('error', () => undefined);
+    pool.on('error', () => undefined);
+    const connection = new PipelinedConnection(config);
+    this.inOrder = new DriverStatements((query) => connection.query(query), names);
+    this.#onPool = new DriverStatements((query) => pool.query(query), names);
+    this.#pool = pool;
+    this.#connection = connection;
   }
+
+  $queryRaw<Rows>(query: TemplateStringsArray | Prisma.Sql, ...values: readonly unknown[]): Promise<Rows> {
+    return this.#onPool.$queryRaw<Rows>(query, ...values);
+  }
+
+  $executeRaw(query: TemplateStringsArray | Prisma.Sql, ...values: readonly unknown[]): Promise<number> {
+    return this.#onPool.$executeRaw(query, ...values);
+  }
+
+  /** Resolves once what is under way has ended and every connection is closed. */
+  async close(): Promise<void> {
+    await Promise.all([this.#pool.end(), this.#connection.close()]);
+  }
+}
+
+/** Prisma's `sql` on the driver. */
+class DriverStatements implements Statements {
+  constructor(
+    private readonly run: (query: pg.QueryConfig) => Promise<pg.QueryResult>,
+    private readonly names: StatementNames,
+  ) {}
 
   /** The rows, with `bigint` for PostgreSQL's. @throws {Error} with the SQLSTATE or a network code as `code` */
   async $queryRaw<Rows>(
     query: TemplateStringsArray | Prisma.Sql,
     ...values: readonly unknown[]
   ): Promise<Rows> {
-    return (await this.#run(query, values)).rows as Rows;
+    return (await this.run(this.toQuery(query, values))).rows as Rows;
   }
 
   /** How many rows the last part of the statement wrote. @throws as {@link $queryRaw} */
@@ -43,18 +74,13 @@ export class PipelineStatements implements Statements {
     query: TemplateStringsArray | Prisma.Sql,
     ...values: readonly unknown[]
   ): Promise<number> {
-    return (await this.#run(query, values)).rowCount ?? 0;
+    return (await this.run(this.toQuery(query, values))).rowCount ?? 0;
   }
 
-  /** Resolves once what is under way has ended and every connection is closed. */
-  close(): Promise<void> {
-    return this.#pool.end();
-  }
-
-  #run(query: TemplateStringsArray | Prisma.Sql, values: readonly unknown[]): Promise<pg.QueryResult> {
+  private toQuery(query: TemplateStringsArray | Prisma.Sql, values: readonly unknown[]): pg.QueryConfig {
     const sql = 'raw' in query ? Prisma.sql(query, ...values) : query;
     const { text } = sql;
-    return this.#pool.query({ name: this.#names.of({ sql: text }), text, values: sql.values, types: TYPES });
+    return { name: this.names.of({ sql: text }), text, values: sql.values, types: TYPES };
   }
 }
 

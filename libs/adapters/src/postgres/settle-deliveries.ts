@@ -11,6 +11,7 @@ import { withDeadlockRetry } from './deadlock.js';
 import { byDay, idRange } from './id-range.js';
 import { hasListener } from './notices.js';
 import { Prisma } from './generated/client.js';
+import { plainArray } from './plain-array.js';
 
 interface Row {
   position: bigint;
@@ -48,45 +49,47 @@ export async function settleDeliveries(
 
 function statement(db: Statements, settlements: readonly Settlement[]): Promise<Row[]> {
   const of = <Value>(read: (settlement: Settlement) => Value) => settlements.map(read);
-  const ids = of(({ claim }) => claim.deliveryId);
-  const merchantIds = [...new Set(of(({ claim }) => claim.merchantId))];
+  const plain = (read: (settlement: Settlement) => string | number | boolean | null) => plainArray(of(read));
+  const deliveryIds = of(({ claim }) => claim.deliveryId);
+  const ids = plainArray(deliveryIds);
+  const merchantIds = plainArray([...new Set(of(({ claim }) => claim.merchantId))]);
   // Most batches hold nothing but successes: all that only a failure can lead to is left out of their statement.
   const mayFail = settlements.some(({ step }) => step.kind !== 'succeeded');
   const afterFailures = (part: Prisma.Sql): Prisma.Sql => (mayFail ? part : Prisma.empty);
-  const { low, high } = idRange(ids);
+  const { low, high } = idRange(deliveryIds);
   return db.$queryRaw<Row[]>`
     WITH input AS (
-      SELECT * FROM unnest(
+      SELECT * FROM ROWS FROM (unnest(
         ${ids}::uuid[],
-        ${of(({ claim }) => claim.leaseToken)}::uuid[],
-        ${of(({ claim }) => claim.attemptId)}::uuid[],
-        ${of(({ claim }) => claim.merchantId)}::uuid[],
-        ${of(({ claim }) => claim.endpointId)}::uuid[],
-        ${of(({ claim }) => claim.attemptNumber)}::int[],
-        ${of(({ claim }) => claim.trigger)}::text[],
-        ${of(({ step }) => step.kind)}::text[],
-        ${of(({ step }) => (step.kind === 'retry' ? step.waitMs : 0))}::int[],
-        ${of(({ step }) => step.kind === 'failed' && step.isGone)}::boolean[],
-        ${of(({ attempt }) => attempt.startedAtMs)}::float8[],
-        ${of(({ attempt }) => attempt.durationMs)}::int[],
-        ${of(({ attempt }) => attempt.outcome)}::text[],
-        ${of(({ attempt }) => attempt.statusCode)}::int[],
-        ${of(({ attempt }) => attempt.errorCode)}::text[],
+        ${plain(({ claim }) => claim.leaseToken)}::uuid[],
+        ${plain(({ claim }) => claim.attemptId)}::uuid[],
+        ${plain(({ claim }) => claim.merchantId)}::uuid[],
+        ${plain(({ claim }) => claim.endpointId)}::uuid[],
+        ${plain(({ claim }) => claim.attemptNumber)}::int[],
+        ${plain(({ claim }) => claim.trigger)}::text[],
+        ${plain(({ step }) => step.kind)}::text[],
+        ${plain(({ step }) => (step.kind === 'retry' ? step.waitMs : 0))}::int[],
+        ${plain(({ step }) => step.kind === 'failed' && step.isGone)}::boolean[],
+        ${plain(({ attempt }) => attempt.startedAtMs)}::float8[],
+        ${plain(({ attempt }) => attempt.durationMs)}::int[],
+        ${plain(({ attempt }) => attempt.outcome)}::text[],
+        ${plain(({ attempt }) => attempt.statusCode)}::int[],
+        ${plain(({ attempt }) => attempt.errorCode)}::text[],
         ${of(({ attempt }) => attempt.errorMessage)}::text[],
         ${of(({ attempt }) => attempt.requestUrl)}::text[],
-        ${of(({ attempt }) => JSON.stringify(attempt.requestHeaders))}::text[],
-        ${of(({ attempt }) => attempt.responseHeaders && JSON.stringify(attempt.responseHeaders))}::text[],
         ${of(({ attempt }) => attempt.responseBody)}::bytea[],
-        ${of(({ attempt }) => attempt.responseBodyTruncated)}::boolean[],
+        ${plain(({ attempt }) => attempt.responseBodyTruncated)}::boolean[],
         ${of(({ attempt }) => attempt.remoteAddress)}::text[],
-        ${of(({ attempt }) => latencyBucket(attempt.durationMs))}::smallint[],
-        ${of(({ attempt }) => isBreakerFailure(attempt.outcome, attempt.statusCode))}::boolean[],
-        ${of(({ claim }) => isOperationalEventType(claim.event.type))}::boolean[]
+        ${plain(({ attempt }) => latencyBucket(attempt.durationMs))}::smallint[],
+        ${plain(({ attempt }) => isBreakerFailure(attempt.outcome, attempt.statusCode))}::boolean[],
+        ${plain(({ claim }) => isOperationalEventType(claim.event.type))}::boolean[]
+      ), json_array_elements(${JSON.stringify(of(({ attempt }) => attempt.requestHeaders))}::json),
+         json_array_elements(${JSON.stringify(of(({ attempt }) => attempt.responseHeaders))}::json)
       ) WITH ORDINALITY AS i (delivery_id, lease_token, attempt_id, merchant_id, endpoint_id, number, trigger, step,
                               wait_ms, is_gone, started_at_ms, duration_ms, outcome, status_code, error_code,
-                              error_message, request_url, request_headers, response_headers, response_body,
-                              response_body_truncated, remote_address, latency_bucket,
-                              is_breaker_failure, is_operational, position)
+                              error_message, request_url, response_body, response_body_truncated, remote_address,
+                              latency_bucket, is_breaker_failure, is_operational, request_headers, response_headers,
+                              position)
     ), logged_merchants AS MATERIALIZED (
       SELECT id FROM merchants WHERE id = ANY (${merchantIds}::uuid[]) AND status = 'active'
     ), open AS (
@@ -128,8 +131,8 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
                                  status_code, error_code, error_message, request_url, request_headers,
                                  response_headers, response_body, response_body_truncated, remote_address)
       SELECT attempt_id, delivery_id, merchant_id, number, trigger, to_timestamp(started_at_ms / 1000), duration_ms,
-             outcome, status_code, error_code, error_message, request_url, request_headers, response_headers,
-             response_body, response_body_truncated, remote_address
+             outcome, status_code, error_code, error_message, request_url, request_headers::text,
+             nullif(response_headers::text, 'null'), response_body, response_body_truncated, remote_address
       FROM input
       WHERE merchant_id IN (SELECT id FROM logged_merchants)
       ON CONFLICT (id) DO UPDATE
@@ -325,7 +328,7 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
 }
 
 /** Locks what is open of these deliveries: what becomes of it depends on what it is. */
-function lockedOpen(ids: readonly string[]): Prisma.Sql {
+function lockedOpen(ids: string): Prisma.Sql {
   return Prisma.sql`
       SELECT o.delivery_id, o.endpoint_id, o.lease_token, o.single, o.hint_number, g.lane,
              o.lease_until IS NOT NULL AS is_leased, o.attempt_id, o.attempt_number, o.trigger, o.lease_until,
@@ -339,7 +342,7 @@ function lockedOpen(ids: readonly string[]): Prisma.Sql {
 }
 
 /** Ends what is open of deliveries that have succeeded, whoever holds it. */
-function closedOpen(ids: readonly string[]): Prisma.Sql {
+function closedOpen(ids: string): Prisma.Sql {
   return Prisma.sql`
       DELETE FROM open_deliveries o
       WHERE o.delivery_id = ANY (${ids}::uuid[])

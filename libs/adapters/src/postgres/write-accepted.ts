@@ -5,6 +5,7 @@ import { databaseErrorCode, UNIQUE_VIOLATION } from './database-error.js';
 import type { Statements } from './database.js';
 import { withDeadlockRetry } from './deadlock.js';
 import { FIRST_REDACTION_LOOK_MS } from './mask-events.js';
+import { plainArray } from './plain-array.js';
 
 interface Row {
   stale_merchants: string[] | null;
@@ -61,14 +62,14 @@ function statement(
   return db.$queryRaw<Row[]>`
     WITH stale_merchants AS (
       SELECT expected.id
-      FROM unnest(${merchants.map(({ id }) => id)}::uuid[],
-                  ${merchants.map(({ configVersion }) => String(configVersion))}::bigint[]) AS expected (id, config_version)
+      FROM unnest(${plainArray(merchants.map(({ id }) => id))}::uuid[],
+                  ${plainArray(merchants.map(({ configVersion }) => String(configVersion)))}::bigint[]) AS expected (id, config_version)
       LEFT JOIN merchants m
         ON m.id = expected.id AND m.config_version = expected.config_version AND m.status = 'active'
       WHERE m.id IS NULL
     ), refused_keys AS (
       SELECT expected.id
-      FROM unnest(${apiKeyIds}::uuid[]) AS expected (id)
+      FROM unnest(${plainArray(apiKeyIds)}::uuid[]) AS expected (id)
       LEFT JOIN api_keys k
         ON k.id = expected.id AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now())
       WHERE k.id IS NULL
@@ -81,24 +82,24 @@ function statement(
       INSERT INTO idempotency_keys (kind, key, merchant_id, content_hash, event_ids, expires_at)
       SELECT k.kind, k.key, k.merchant_id, k.content_hash, k.event_ids::uuid[],
              CASE k.kind WHEN 'header' THEN now() + interval '24 hours' END
-      FROM go, unnest(${keys.map(({ kind }) => kind)}::text[],
+      FROM go, unnest(${plainArray(keys.map(({ kind }) => kind))}::text[],
                       ${keys.map(({ key }) => key)}::text[],
-                      ${keys.map(({ merchantId }) => merchantId)}::uuid[],
+                      ${plainArray(keys.map(({ merchantId }) => merchantId))}::uuid[],
                       ${keys.map(({ contentHash }) => contentHash)}::bytea[],
                       ${keys.map(({ eventIds }) => `{${eventIds.join(',')}}`)}::text[])
            AS k (kind, key, merchant_id, content_hash, event_ids)
     ), new_events AS (
       SELECT e.*
-      FROM go, unnest(${events.map(({ id }) => id)}::uuid[],
-                      ${events.map(({ merchantId }) => merchantId)}::uuid[],
+      FROM go, unnest(${plainArray(events.map(({ id }) => id))}::uuid[],
+                      ${plainArray(events.map(({ merchantId }) => merchantId))}::uuid[],
                       ${events.map(({ type }) => type)}::text[],
                       ${events.map(({ data }) => data)}::bytea[],
-                      ${events.map(({ createdAtMs }) => createdAtMs)}::float8[],
+                      ${plainArray(events.map(({ createdAtMs }) => createdAtMs))}::float8[],
                       ${events.map(({ createdAtText }) => createdAtText)}::text[],
                       ${events.map(({ orderingKey }) => orderingKey)}::text[],
                       ${events.map(({ producerId }) => producerId)}::text[],
-                      ${events.map(({ deliverAtMs }) => deliverAtMs)}::float8[],
-                      ${events.map(({ deliveryCount }) => deliveryCount)}::int[]) WITH ORDINALITY
+                      ${plainArray(events.map(({ deliverAtMs }) => deliverAtMs))}::float8[],
+                      ${plainArray(events.map(({ deliveryCount }) => deliveryCount))}::int[]) WITH ORDINALITY
            AS e (id, merchant_id, type, data, created_at_ms, created_at_text, ordering_key, producer_id,
                  deliver_at_ms, delivery_count, position)
     ), written_events AS (
@@ -111,20 +112,20 @@ function statement(
       INSERT INTO event_redactions (event_id, pointers, due_at)
       SELECT r.event_id, ARRAY(SELECT json_array_elements_text(r.pointers)),
              now() + CASE r.delivery_count WHEN 0 THEN 0 ELSE ${FIRST_REDACTION_LOOK_MS} END * interval '1 millisecond'
-      FROM go, unnest(${redactions.map(({ id }) => id)}::uuid[],
+      FROM go, unnest(${plainArray(redactions.map(({ id }) => id))}::uuid[],
                       ${redactions.map(({ redact }) => JSON.stringify(redact))}::json[],
-                      ${redactions.map(({ deliveryCount }) => deliveryCount)}::int[])
+                      ${plainArray(redactions.map(({ deliveryCount }) => deliveryCount))}::int[])
            AS r (event_id, pointers, delivery_count)
     ), new_deliveries AS (
       SELECT d.id, d.endpoint_id, d.payload_format, d.has_conflict, d.is_hinted, e.id AS event_id, e.merchant_id, e.type,
              e.ordering_key, octet_length(e.data) AS data_bytes,
              greatest(now(), to_timestamp(e.deliver_at_ms / 1000)) AS due_at
-      FROM unnest(${deliveries.map(({ id }) => id)}::uuid[],
-                  ${deliveries.map(({ eventIndex }) => eventIndex + 1)}::bigint[],
-                  ${deliveries.map(({ endpointId }) => endpointId)}::uuid[],
-                  ${deliveries.map(({ payloadFormat }) => payloadFormat)}::text[],
-                  ${deliveries.map(({ hasPayloadConflict }) => hasPayloadConflict)}::boolean[],
-                  ${deliveries.map(({ isHinted }) => isHinted)}::boolean[])
+      FROM unnest(${plainArray(deliveries.map(({ id }) => id))}::uuid[],
+                  ${plainArray(deliveries.map(({ eventIndex }) => eventIndex + 1))}::bigint[],
+                  ${plainArray(deliveries.map(({ endpointId }) => endpointId))}::uuid[],
+                  ${plainArray(deliveries.map(({ payloadFormat }) => payloadFormat))}::text[],
+                  ${plainArray(deliveries.map(({ hasPayloadConflict }) => hasPayloadConflict))}::boolean[],
+                  ${plainArray(deliveries.map(({ isHinted }) => isHinted))}::boolean[])
            AS d (id, event_position, endpoint_id, payload_format, has_conflict, is_hinted)
       JOIN new_events e ON e.position = d.event_position
     ), written_deliveries AS (
