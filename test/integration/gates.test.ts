@@ -2,6 +2,8 @@
 // later moment would find there; PostgreSQL's own clock is never doubled.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { findAlarming } from '#adapters/postgres/find-alarming.js';
+import { PipelineStatements } from '#adapters/postgres/pipeline-statements.js';
+import { PostgresDeliveryStore } from '#adapters/postgres/delivery-store.js';
 import { BREAKER } from '#domain/breaker.js';
 import type { AttemptRecord, Claimed, SettlementStep } from '#pipeline/delivery-store.js';
 import type { Lane } from '#pipeline/hint-queue.js';
@@ -56,8 +58,9 @@ function claim(
   ids: readonly string[],
   rooms: Rooms = WIDE,
   lane: Lane = 'fast',
+  store: Pick<PostgresDeliveryStore, 'claim'> = rig.store,
 ): Promise<readonly Claimed[]> {
-  return rig.store.claim(
+  return store.claim(
     lane,
     ids.map((deliveryId) => ({ deliveryId, leaseToken: rig.ids.uuid(), attemptId: rig.ids.uuid() })),
     rooms,
@@ -90,9 +93,19 @@ function settle(
 const TIMEOUT: Partial<AttemptRecord> = { outcome: 'timeout', statusCode: null };
 const LATER: SettlementStep = { kind: 'retry', waitMs: 3_600_000 };
 
-test('max_in_flight holds over claims that run at once, and what is settled makes room', async () => {
+test('max_in_flight holds over claims of workers that run at once, and what is settled makes room', async () => {
   const { endpointId, ids } = await backlog(60, { maxInFlight: 10 });
-  const claims = await Promise.all([0, 20, 40].map((start) => claim(ids.slice(start, start + 20))));
+  const workers = [0, 20, 40].map((start) => ({
+    statements: new PipelineStatements(db.databaseUrl, 1),
+    wanted: ids.slice(start, start + 20),
+  }));
+  const claims = await Promise.all(
+    workers.map(async ({ statements, wanted }) => {
+      const store = new PostgresDeliveryStore(rig.database, statements, rig.secretBox);
+      return claim(wanted, WIDE, 'fast', store);
+    }),
+  );
+  await Promise.all(workers.map(({ statements }) => statements.close()));
   const claimed = claims.flat();
   expect(claimed).toHaveLength(10);
   expect(await gateOf(endpointId)).toMatchObject({ in_flight: 10 });
@@ -151,6 +164,33 @@ test('what a claim refuses is found by the next sweep', async () => {
   await settle(claimed, {}, { kind: 'succeeded' });
   const due = await rig.store.takeDue('fast', { deliveriesMax: 1_000, perEndpointMax: 1_000, rooms: WIDE });
   expect(due.filter((delivery) => delivery.endpointId === endpointId)).toHaveLength(2);
+});
+
+test('a sweep hints no more than there is room for, and a hint that leads to nothing keeps nobody waiting for long', async () => {
+  const { endpointId, ids } = await backlog(9, { maxInFlight: 3 });
+  await rig.store.unhint(ids);
+  const swept = async () => {
+    const due = await rig.store.takeDue('fast', {
+      deliveriesMax: 1_000,
+      perEndpointMax: 1_000,
+      rooms: WIDE,
+    });
+    return due
+      .filter((delivery) => delivery.endpointId === endpointId)
+      .map(({ deliveryId }) => deliveryId)
+      .sort();
+  };
+  expect(await swept()).toEqual(ids.slice(0, 3).sort());
+  expect(await swept()).toEqual([]);
+  const [claimed] = await claim(ids.slice(0, 1));
+  expect(await swept()).toEqual([]);
+  await settle([claimed as Claimed], {}, { kind: 'succeeded' });
+  expect(await swept()).toEqual(ids.slice(3, 4));
+  // As it is some seconds later: marked still, and found again only when the mark has run out.
+  await rig.database.$executeRaw`
+    UPDATE open_deliveries SET hinted_until = hinted_until - interval '3 seconds'
+    WHERE endpoint_id = ${endpointId}::uuid AND hinted_until > now()`;
+  expect(await swept()).toEqual(ids.slice(4, 7).sort());
 });
 
 test('a paused endpoint is neither swept nor claimed; on resume the oldest go first', async () => {

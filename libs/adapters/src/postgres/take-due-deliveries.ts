@@ -10,6 +10,9 @@ import { roomLeft } from './room-left.js';
 /** As a constant: a plan that is made once for all values cannot use the index of suspects, which is partial. */
 const SUSPECT = Prisma.raw(String(SUSPECT_AFTER_UNKNOWNS));
 
+/** A hint mostly leads to a claim within a tenth of this. After it, it may be lost, and nothing newer waits for it any more. */
+const FRESH_HINT_MS = 2_000;
+
 /** Every endpoint that has an open delivery, found by jumps through the index and not by reading it. */
 const ENDPOINTS_WITH_OPEN = Prisma.sql`
     endpoint_ids AS (
@@ -22,9 +25,9 @@ const ENDPOINTS_WITH_OPEN = Prisma.sql`
     )`;
 
 /**
- * Marks deliveries of a lane that are due and that no live hint speaks of, oldest first in each endpoint. Endpoints are
- * walked by jumps through the index, so that a million open deliveries of one cost the others nothing, and in an order
- * that differs each time, so that none is always last.
+ * Marks deliveries of a lane that are due and that no live hint speaks of, as far as they are among the oldest of their
+ * endpoint that there is room for. Endpoints are walked by jumps through the index, so that a million open deliveries of
+ * one cost the others nothing, and in an order that differs each time, so that none is always last.
  *
  * in:  a lane; how many in all, how many of one endpoint
  * out: the deliveries marked, with the hint number of each
@@ -51,33 +54,44 @@ function takeOfLane(db: Statements, lane: Lane, limits: TakeLimits): Promise<Due
       JOIN endpoint_gates g ON g.endpoint_id = endpoint_ids.endpoint_id AND g.lane = ${lane}
       JOIN endpoints e ON e.id = g.endpoint_id
     ), due AS (
-      SELECT taken.delivery_id, gates.merchant_id, gates.room, gates.merchant_room,
-             row_number() OVER (PARTITION BY taken.endpoint_id ORDER BY taken.due_at) AS rank
+      SELECT oldest.delivery_id, gates.merchant_id, gates.merchant_room,
+             row_number() OVER (PARTITION BY oldest.endpoint_id ORDER BY oldest.due_at) AS rank
       FROM (SELECT * FROM open_gates WHERE room > 0 AND merchant_room > 0 ORDER BY random()) AS gates
       CROSS JOIN LATERAL (
-        SELECT o.delivery_id, o.endpoint_id, o.due_at
+        -- What has just been hinted counts as well: it has the first claim to the room, and the oldest go first.
+        SELECT o.delivery_id, o.endpoint_id, o.due_at, o.hinted_until
         FROM open_deliveries o
         WHERE o.endpoint_id = gates.endpoint_id
           AND o.due_at <= now()
-          AND o.hinted_until <= now()
           AND o.lease_until IS NULL
           AND o.unknowns < ${SUSPECT}
           AND NOT o.blocked
+          AND (o.hinted_until <= now()
+               OR o.hinted_until > now() + ${HINT_TTL_MS - FRESH_HINT_MS} * interval '1 millisecond')
         ORDER BY o.due_at
-        LIMIT ${limits.perEndpointMax}
-        FOR UPDATE SKIP LOCKED
-      ) AS taken
+        LIMIT gates.room
+      ) AS oldest
+      WHERE oldest.hinted_until <= now()
     ), chosen AS (
       SELECT delivery_id
       FROM (SELECT *, row_number() OVER (PARTITION BY merchant_id ORDER BY rank) AS merchant_rank
-            FROM due WHERE rank <= room) AS due
+            FROM due WHERE rank <= ${limits.perEndpointMax}) AS due
       WHERE merchant_rank <= merchant_room
       ORDER BY rank LIMIT ${limits.deliveriesMax}
+    ), marked AS (
+      SELECT free.delivery_id
+      FROM chosen
+      CROSS JOIN LATERAL (
+        SELECT o.delivery_id
+        FROM open_deliveries o
+        WHERE o.delivery_id = chosen.delivery_id AND o.hinted_until <= now() AND o.lease_until IS NULL
+        FOR UPDATE SKIP LOCKED
+      ) AS free
     )
     UPDATE open_deliveries o
     SET hinted_until = now() + ${HINT_TTL_MS} * interval '1 millisecond', hint_number = o.hint_number + 1
-    FROM chosen
-    WHERE o.delivery_id = chosen.delivery_id
+    FROM marked
+    WHERE o.delivery_id = marked.delivery_id
     RETURNING o.delivery_id AS "deliveryId", o.endpoint_id AS "endpointId", ${lane} AS lane,
               o.hint_number AS "hintNumber"`;
 }
