@@ -1,4 +1,4 @@
-import { fromString, fromUUID, toUUIDBytes } from 'typeid-js';
+import { fromString, toUUIDBytes } from 'typeid-js';
 
 /** The kinds of things that have an id, and the prefix that each carries on the wire. */
 export const ID_PREFIXES = {
@@ -18,9 +18,25 @@ export type IdPrefix = (typeof ID_PREFIXES)[keyof typeof ID_PREFIXES];
 /** 26 characters of lower-case Crockford base32; the first carries three bits only, so more than `7` overflows. */
 const SUFFIX = /^[0-7][0-9a-hjkmnp-tv-z]{25}$/;
 
-/** The TypeID (TypeID specification 0.3) of a UUID in canonical form. */
+/**
+ * The TypeID (TypeID specification 0.3) of a UUID in canonical form. Every request and every answer has some, so it is
+ * encoded twenty bits at a time here: the library goes by bytes and single letters, at five times the cost.
+ */
 export function formatId(prefix: IdPrefix, uuid: string): string {
-  return fromUUID(uuid, prefix);
+  const hex = uuid.slice(0, 8) + uuid.slice(9, 13) + uuid.slice(14, 18) + uuid.slice(19, 23) + uuid.slice(24);
+  let suffix = twoLetters(Number.parseInt(hex.slice(0, 2), 16));
+  for (let at = 2; at < hex.length; at += 5) {
+    const twentyBits = Number.parseInt(hex.slice(at, at + 5), 16);
+    suffix += twoLetters(twentyBits >> 10) + twoLetters(twentyBits & 0x3ff);
+  }
+  return `${prefix}_${suffix}`;
+}
+
+const LETTERS = '0123456789abcdefghjkmnpqrstvwxyz';
+const LETTER_PAIRS = Array.from({ length: 1_024 }, (_, bits) => `${LETTERS[bits >> 5]}${LETTERS[bits & 31]}`);
+
+function twoLetters(tenBits: number): string {
+  return LETTER_PAIRS[tenBits] as string;
 }
 
 /**

@@ -39,16 +39,17 @@ export function signRequest(
     [`${brand.headerPrefix}-Delivery-Id`, formatId('dlv', claim.deliveryId)],
     [`${brand.headerPrefix}-Attempt`, String(claim.attemptNumber)],
   ];
-  const signatures = allSignatureHeaders(target.signatures, input);
-  return {
-    body,
-    headers: [...own, ...signatures, ...target.headers],
-    loggedHeaders: [
-      ...own,
-      ...signatures.map(([name, value]): Header => [name, REVEALED_HEADERS.has(name) ? value : REDACTED]),
-      ...target.headers.map(([name]): Header => [name, REDACTED]),
-    ],
-  };
+  const headers = own.slice();
+  const loggedHeaders = own;
+  for (const signature of allSignatureHeaders(target.signatures, input)) {
+    headers.push(signature);
+    loggedHeaders.push(REVEALED_HEADERS.has(signature[0]) ? signature : [signature[0], REDACTED]);
+  }
+  for (const header of target.headers) {
+    headers.push(header);
+    loggedHeaders.push([header[0], REDACTED]);
+  }
+  return { body, headers, loggedHeaders };
 }
 
 const REDACTED = '***';

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createSecureContext, getCACertificates } from 'node:tls';
+import { LRUCache } from 'lru-cache';
 import type { ClientCertificate, OutgoingRequest, Sender, SendResult } from '#pipeline/sender.js';
 import { Connection, StaleConnectionError, type ConnectionRequest } from './connection.js';
 import { ConnectPace } from './connect-pace.js';
@@ -48,6 +49,11 @@ const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** RFC 9110, 5.5, as Latin-1. */
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
+/** Some megabytes of the longest URLs; what more endpoints than these cost is a few microseconds a request. */
+const JUDGED_URLS_MAX = 1_000;
+/** Ours, the dialects' and the merchants' own; past these, names are looked at each time. */
+const KNOWN_HEADER_NAMES_MAX = 1_000;
+
 const REFUSAL_MESSAGES: Readonly<Record<UrlRefusal, string>> = {
   url_malformed: 'the URL is not one',
   url_too_long: 'the URL is too long',
@@ -74,6 +80,8 @@ export class UndiciSender implements Sender {
   readonly #idle = new IdleConnections<Connection>();
   readonly #open = new Set<Connection>();
   readonly #pace = new ConnectPace();
+  /** What the text of a URL shows does not change; what its host stands for is looked at with each connect. */
+  readonly #judged = new LRUCache<string, Judged>({ max: JUDGED_URLS_MAX });
   #inFlight = 0;
   #closing: PromiseWithResolvers<void> | null = null;
 
@@ -95,7 +103,7 @@ export class UndiciSender implements Sender {
     this.#inFlight += 1;
     try {
       const { clientCertificate } = request;
-      const route = toRoute({ url: this.#judge(request.url), clientCertificate }, request.merchantId);
+      const route = toRoute(this.#judge(request.url), clientCertificate, request.merchantId);
       const response = await this.#post(route, posting, deadline);
       const durationMs = performance.now() - startedMs;
       return { kind: 'response', ...response, durationMs, remoteAddress: posting.remoteAddress };
@@ -127,10 +135,15 @@ export class UndiciSender implements Sender {
     if (this.#inFlight === 0) this.#closing?.resolve();
   }
 
-  #judge(text: string): URL {
+  #judge(text: string): Judged {
+    const known = this.#judged.get(text);
+    if (known !== undefined) return known;
     const judgement = this.#egress.judgeUrl(text);
-    if (judgement.ok) return judgement.url;
-    throw new SendError('blocked', judgement.reason, REFUSAL_MESSAGES[judgement.reason]);
+    if (!judgement.ok) throw new SendError('blocked', judgement.reason, REFUSAL_MESSAGES[judgement.reason]);
+    const { url } = judgement;
+    const judged = { url, origin: url.origin, path: `${url.pathname}${url.search}` };
+    this.#judged.set(text, judged);
+    return judged;
   }
 
   /**
@@ -152,12 +165,12 @@ export class UndiciSender implements Sender {
 
   async #postOn(
     connection: Connection,
-    { url }: Route,
+    { path }: Route,
     posting: Posting,
     deadline: Deadline,
   ): Promise<ReceivedResponse> {
     posting.remoteAddress = connection.remoteAddress;
-    const response = await connection.post(`${url.pathname}${url.search}`, posting, deadline);
+    const response = await connection.post(path, posting, deadline);
     if (this.#closing === null) this.#idle.put(connection);
     else connection.destroy();
     return response;
@@ -169,7 +182,7 @@ export class UndiciSender implements Sender {
     const opened = await openSocket(this.#opener, route, deadline, (remoteAddress) => {
       posting.remoteAddress = remoteAddress;
     });
-    const connection = new Connection(route.connectionKey, route.url.origin, opened);
+    const connection = new Connection(route.connectionKey, route.origin, opened);
     this.#open.add(connection);
     void connection.closed.then(() => {
       this.#open.delete(connection);
@@ -179,25 +192,41 @@ export class UndiciSender implements Sender {
   }
 }
 
+/** A URL that may be sent to, as far as its text shows. */
+interface Judged {
+  readonly url: URL;
+  readonly origin: string;
+  readonly path: string;
+}
+
 /** Where a request goes, and which connections it may go on. */
-interface Route extends Destination {
+interface Route extends Destination, Judged {
   readonly connectionKey: string;
 }
 
 /** @throws {TypeError} for a client certificate where none could be shown. */
-function toRoute({ url, clientCertificate }: Destination, merchantId: string): Route {
-  const parts = [merchantId, url.origin];
+function toRoute(judged: Judged, clientCertificate: ClientCertificate | null, merchantId: string): Route {
+  const { url, origin, path } = judged;
+  let connectionKey = `${merchantId} ${origin}`;
   if (clientCertificate !== null) {
     if (url.protocol !== 'https:') throw new TypeError('a client certificate needs an https URL');
-    const { certificate, privateKey } = clientCertificate;
-    parts.push(
-      createHash('sha256')
-        .update(JSON.stringify([certificate, privateKey]))
-        .digest('base64'),
-    );
+    connectionKey += ` ${fingerprintOf(clientCertificate)}`;
   }
-  return { url, clientCertificate, connectionKey: parts.join(' ') };
+  return { url, origin, path, clientCertificate, connectionKey };
 }
+
+function fingerprintOf(clientCertificate: ClientCertificate): string {
+  const known = FINGERPRINTS.get(clientCertificate);
+  if (known !== undefined) return known;
+  const { certificate, privateKey } = clientCertificate;
+  const fingerprint = createHash('sha256')
+    .update(JSON.stringify([certificate, privateKey]))
+    .digest('base64');
+  FINGERPRINTS.set(clientCertificate, fingerprint);
+  return fingerprint;
+}
+
+const FINGERPRINTS = new WeakMap<ClientCertificate, string>();
 
 /** What goes out, and what is learnt on the way. */
 interface Posting extends ConnectionRequest {
@@ -222,7 +251,7 @@ function toPosting(request: OutgoingRequest): Posting {
 function toWireHeaders(headers: OutgoingRequest['headers']): string[] {
   const flat: string[] = [];
   for (const [name, value] of headers) {
-    if (!HEADER_NAME.test(name) || RESERVED_HEADER_NAMES.has(name.toLowerCase())) {
+    if (!isSettable(name)) {
       throw new TypeError(`not a header to be set: ${JSON.stringify(name)}`);
     }
     if (!HEADER_VALUE.test(value)) throw new TypeError(`not the value of a header: ${name}`);
@@ -230,6 +259,15 @@ function toWireHeaders(headers: OutgoingRequest['headers']): string[] {
   }
   return flat;
 }
+
+function isSettable(name: string): boolean {
+  if (SETTABLE_NAMES.has(name)) return true;
+  if (!HEADER_NAME.test(name) || RESERVED_HEADER_NAMES.has(name.toLowerCase())) return false;
+  if (SETTABLE_NAMES.size < KNOWN_HEADER_NAMES_MAX) SETTABLE_NAMES.add(name);
+  return true;
+}
+
+const SETTABLE_NAMES = new Set<string>();
 
 /**
  * What is shown to one receiver is in a context of its own, which is made anew for each connection: it shares the
