@@ -14,10 +14,10 @@ const IS_QUICK = process.argv.includes('--quick');
 const SIZE = IS_QUICK
   ? {
       rounds: 1,
-      seconds: 1.5,
-      ceilingSeconds: 1,
-      warmUpSeconds: 1,
-      latencySeconds: 2,
+      seconds: 1.2,
+      ceilingSeconds: 0.7,
+      warmUpSeconds: 0.8,
+      latencySeconds: 1.5,
       workers: [] as number[],
     }
   : { rounds: 3, seconds: 8, ceilingSeconds: 4, warmUpSeconds: 5, latencySeconds: 18, workers: [1, 2, 4] };

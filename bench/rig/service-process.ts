@@ -58,8 +58,8 @@ export async function startService(
   return { pid: child.pid as number, stop };
 }
 
-/** This file runs from `dist/bench/rig`. */
-const DIST = join(import.meta.dirname, '..', '..');
+/** What is measured: what this was built with, which it runs beside in `dist/bench/rig`, or another build of Posthorn. */
+const DIST = process.env['POSTHORN_BENCH_BUILD'] ?? join(import.meta.dirname, '..', '..');
 
 async function becomesReady(child: ChildProcess, url: string): Promise<void> {
   const deadlineMs = performance.now() + READY_TIMEOUT_MS;
