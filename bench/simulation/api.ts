@@ -20,7 +20,8 @@ export class Api {
     this.accepts = new BatchLine(ground.agenda, {
       itemsMax: PIPELINE.requestsPerCommitMax,
       runsMax: PIPELINE.acceptCommitsAtOnce,
-      start: (batch, nowMs) => this.commit(batch, nowMs),
+      gatherMs: PIPELINE.acceptGatherMs,
+      start: (batch, nowMs, done) => done(this.commit(batch, nowMs) + ground.costs.tripMs),
       end: (batch, nowMs) => this.committed(batch, nowMs),
     });
   }

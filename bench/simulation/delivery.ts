@@ -20,19 +20,16 @@ export class Delivery implements Batched<Delivery> {
   isSuccess = false;
   /** Whether it was found to be slow while it was in flight. */
   hasTurnedSlow = false;
-  /** The hint that brought it to a worker. */
-  hint: Hint | null = null;
   /** Whose slot it holds. */
   lane: Lane = 'fast';
 
   constructor(public gate: Gate) {}
 }
 
-/** Deliveries of one commit on their way to a worker, and the job that it has with them until the last is settled. */
+/** Deliveries of one commit on their way to a worker. */
 export class Hint implements Linked<Hint> {
   next: Hint | null = null;
   readonly deliveries = new Fifo<Delivery>();
-  unfinished = 0;
 
   constructor(readonly lane: Lane) {}
 }
@@ -57,7 +54,6 @@ export class DeliveryPool {
 
   give(delivery: Delivery): void {
     delivery.isOpen = false;
-    delivery.hint = null;
     this.free.push(delivery);
   }
 }

@@ -4,7 +4,7 @@ import { DueDeliveries } from './due.js';
 import { Fifo } from './fifo.js';
 import type { Rules } from './gate.js';
 import { HintQueue } from './hint-queue.js';
-import { AMENDED, ASSUMED, type Costs, statementCosts } from './parameters.js';
+import { AMENDED, ASSUMED, type Assumed, type Costs, statementCosts } from './parameters.js';
 import { Random } from './random.js';
 import { Servers } from './servers.js';
 import type { ShardMeasures } from './shard-measures.js';
@@ -12,6 +12,8 @@ import type { ShardMeasures } from './shard-measures.js';
 export interface GroundOptions {
   readonly rules: Rules;
   readonly costs: Costs;
+  /** What is not as in {@link ASSUMED}. */
+  readonly assumed?: Partial<Assumed>;
   readonly databaseCores: number;
   readonly seed: number;
 }
@@ -31,35 +33,38 @@ export class Ground {
   /** Endpoints that have anything open. */
   openGates = 0;
   sweepsBusyMs = 0;
+  private readonly gateLockShare: number;
 
   constructor(
-    { rules, costs, databaseCores, seed }: GroundOptions,
+    { rules, costs, databaseCores, seed, ...options }: GroundOptions,
     readonly measures: ShardMeasures,
   ) {
     this.random = new Random(seed);
     this.rules = rules;
     this.hasRules = rules !== 'none';
-    this.costs = millisecondsOf(costs);
+    const assumed: Assumed = { ...ASSUMED, ...options.assumed };
+    this.costs = millisecondsOf(costs, assumed);
+    this.gateLockShare = (rules === 'amended' ? AMENDED : assumed).gateLockShare;
     this.database = new Servers(databaseCores);
     this.hints = new HintQueue(this.agenda, this.random, this.redis, this.costs);
   }
 
-  /** When a statement that is sent now has been committed and answered. */
+  /** When a statement that begins now has been committed. */
   commit(serviceMs: number, nowMs: number): number {
-    return this.database.serve(nowMs, serviceMs) + this.costs.diskSyncMs + this.costs.tripMs;
+    return this.database.serve(nowMs, serviceMs) + this.costs.diskSyncMs;
   }
 
   /** The same for a statement that locks the gates of its batch on its way, and holds them until it is committed. */
   commitLocking(batch: Fifo<Delivery>, serviceMs: number, nowMs: number): number {
     if (!this.hasRules) return this.commit(serviceMs, nowMs);
-    const lockedMs = serviceMs * (this.rules === 'built' ? ASSUMED : AMENDED).gateLockShare;
+    const lockedMs = serviceMs * this.gateLockShare;
     let lockMs = this.database.serve(nowMs, serviceMs) - lockedMs;
     for (let delivery = batch.first; delivery !== null; delivery = delivery.next)
       lockMs = Math.max(lockMs, delivery.gate.lockedUntilMs);
     const committedMs = lockMs + lockedMs + this.costs.diskSyncMs;
     for (let delivery = batch.first; delivery !== null; delivery = delivery.next)
       delivery.gate.lockedUntilMs = committedMs;
-    return committedMs + this.costs.tripMs;
+    return committedMs;
   }
 
   /** A delivery has been accepted. */
@@ -83,8 +88,19 @@ export class Ground {
 
 type CostName = keyof ReturnType<typeof millisecondsOf>;
 
-function millisecondsOf({ apiUs, workerUs, postgresUs, redisUs, diskSyncMs }: Costs) {
-  const { acceptShare, claimShare, settleShare } = ASSUMED;
+function millisecondsOf(
+  { apiUs, workerUs, postgresUs, redisUs, diskSyncMs }: Costs,
+  {
+    acceptShare,
+    claimShare,
+    settleShare,
+    markShareOfClaim,
+    sweepEndpointUs,
+    workerShareBeforeSend,
+    eventsOfHint,
+    roundTripMs,
+  }: Assumed,
+) {
   const { rowsUs, statementUs } = statementCosts(postgresUs);
   const rowMs = rowsUs / 1_000;
   return {
@@ -93,12 +109,12 @@ function millisecondsOf({ apiUs, workerUs, postgresUs, redisUs, diskSyncMs }: Co
     acceptMs: rowMs * acceptShare,
     claimMs: rowMs * claimShare,
     settleMs: rowMs * settleShare,
-    markMs: rowMs * claimShare * ASSUMED.markShareOfClaim,
-    sweepEndpointMs: ASSUMED.sweepEndpointUs / 1_000,
-    sendMs: (workerUs * ASSUMED.workerShareBeforeSend) / 1_000,
-    afterSendMs: (workerUs * (1 - ASSUMED.workerShareBeforeSend)) / 1_000,
-    hintMs: (redisUs * ASSUMED.eventsOfBatch) / 1_000,
-    tripMs: ASSUMED.roundTripMs,
+    markMs: rowMs * claimShare * markShareOfClaim,
+    sweepEndpointMs: sweepEndpointUs / 1_000,
+    sendMs: (workerUs * workerShareBeforeSend) / 1_000,
+    afterSendMs: (workerUs * (1 - workerShareBeforeSend)) / 1_000,
+    hintMs: (redisUs * eventsOfHint) / 1_000,
+    tripMs: roundTripMs,
     diskSyncMs,
   };
 }

@@ -36,21 +36,18 @@ export class HintQueue {
       const hint = new Hint(lane);
       while (hint.deliveries.size < PIPELINE.hintDeliveriesMax && deliveries.size > 0) {
         const delivery = deliveries.shift() as Delivery;
-        delivery.hint = hint;
         hint.deliveries.push(delivery);
       }
-      hint.unfinished = hint.deliveries.size;
       const addedMs = this.redis.serve(nowMs, this.costs.hintMs);
       this.agenda.at(addedMs + this.costs.tripMs, this.added, hint);
     }
   }
 
-  /** A worker may take one more of a lane. */
-  pull(taker: HintTaker, lane: Lane, nowMs: number): void {
+  /** For a worker that may take one more of a lane; null: there is none. */
+  next(lane: Lane): Hint | null {
     const hint = this.waitingHints[lane].shift();
-    if (hint === null) return;
-    this.waitingDeliveries[lane] -= hint.deliveries.size;
-    taker.take(hint, nowMs);
+    if (hint !== null) this.waitingDeliveries[lane] -= hint.deliveries.size;
+    return hint;
   }
 
   private readonly added = (hint: Hint, nowMs: number): void => {
@@ -58,7 +55,9 @@ export class HintQueue {
     this.waitingHints[lane].push(hint);
     this.waitingDeliveries[lane] += hint.deliveries.size;
     const taker = this.anyTaker(lane);
-    if (taker !== null) this.pull(taker, lane, nowMs);
+    if (taker === null) return;
+    const first = this.next(lane);
+    if (first !== null) taker.take(first, nowMs);
   };
 
   /** Of two workers at random the one with less to do, because it asks first; null: none may take more jobs. */

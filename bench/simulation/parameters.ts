@@ -51,14 +51,19 @@ export const PIPELINE = {
   /** accept.ts */
   requestsPerCommitMax: 500,
   acceptCommitsAtOnce: 2,
+  acceptGatherMs: 8,
   /** hint-queue.ts */
   hintDeliveriesMax: HINT_DELIVERIES_MAX,
+  /** apps/worker/src/hint-processors.ts: hints of a lane in hand that wait for slots. */
+  hintsAhead: FAST_SLOTS / HINT_DELIVERIES_MAX,
   /** claim.ts */
   claimsPerStatementMax: 192,
   claimStatementsAtOnce: 1,
+  claimGatherMs: 10,
   /** settle.ts */
   settlementsPerCommitMax: 256,
   settleCommitsAtOnce: 1,
+  settleGatherMs: 10,
   /** in-flight.ts: what has ended since the last look counts so many times as room. */
   turnoverFactor: 2,
   /** dispatch.ts */
@@ -96,20 +101,19 @@ export const AMENDED = {
 export const ASSUMED = {
   /** Of a database server, as many as its own cores are worth once locks and its one log are shared between them. */
   coresOfShard: 16,
+  /** How the database's time for the rows of an event is spread: as what a row more adds to each statement in statements.json. */
+  acceptShare: 0.32,
+  claimShare: 0.36,
+  settleShare: 0.32,
   /**
-   * How the database's time for an event is spread. Where events are only accepted (throughput.json, ingest alone), API and
-   * producer leave it some 20 µs of both cores' time, so accept is a small part. Nothing measured tells claim from settle.
+   * What the three statements take of its time for an event whatever they are given: some 450 µs each in batches of the size
+   * below, which is what one of a single row costs in statements.json. So rows pay for vacuum and the writers of the log.
    */
-  acceptShare: 0.1,
-  claimShare: 0.4,
-  settleShare: 0.5,
-  /** What the three statements take of it whatever they are given, to start plans of some dozens of nodes: not a matter of rows. */
-  statementsShare: 0.5,
-  /**
-   * How many events a statement and a hint had where their costs were measured. A hint then costs Redis some 80 µs, which is
-   * about what adding, taking and finishing a job of BullMQ come to.
-   */
-  eventsOfBatch: 2,
+  statementsShare: 0.25,
+  /** How many events a statement had where the costs of throughput.json were measured: what comes in 8 ms at some 4,000/s. */
+  eventsOfBatch: 30,
+  /** And a hint. It then costs Redis some 100 µs, about what adding, taking and finishing a job of BullMQ come to. */
+  eventsOfHint: 8,
   /**
    * Of a statement's time, how long it holds the gates that it has locked: from before its writes to its end. Not all, because
    * that time has a part of autovacuum and of the log's writers in it.
@@ -124,6 +128,9 @@ export const ASSUMED = {
   /** Between two machines and back, with the client's turn of its event loop. */
   roundTripMs: 0.5,
 } as const;
+
+/** The same figures with other values, to see what depends on them. */
+export type Assumed = Readonly<Record<keyof typeof ASSUMED, number>>;
 
 /** Microseconds of CPU for an event, and what a commit waits for. */
 export interface Costs {

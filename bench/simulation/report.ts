@@ -21,8 +21,9 @@ const RULES: Readonly<Record<Rules, string>> = {
   amended: 'rules amended',
 };
 
-export function nameOf({ scenario: { size, rules, isAnyBad } }: Outcome): string {
-  return `${size.name}, ${RULES[rules]}${isAnyBad ? '' : ', all receivers well'}`;
+export function nameOf({ scenario: { size, rules, isAnyBad, variant } }: Outcome): string {
+  const ofVariant = variant === undefined ? '' : `, ${variant.name}`;
+  return `${size.name}, ${RULES[rules]}${isAnyBad ? '' : ', all receivers well'}${ofVariant}`;
 }
 
 /** Every group of one scenario, a line each. */
@@ -61,6 +62,7 @@ export function record(outcome: Outcome): object {
     size: scenario.size.name,
     rules: scenario.rules,
     has_bad_receivers: scenario.isAnyBad,
+    ...(scenario.variant !== undefined && { assumed_instead: scenario.variant.assumed }),
     seconds: scenario.seconds,
     shards: scenario.size.shards,
     workers: scenario.size.shards * scenario.size.workersOfShard,

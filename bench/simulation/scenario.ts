@@ -1,6 +1,6 @@
 import type { MerchantState, Rules } from './gate.js';
 import { jainIndex } from './measures.js';
-import { ASSUMED, type Costs, LOAD, PIPELINE, RECEIVERS, SLOTS, statementCosts } from './parameters.js';
+import { ASSUMED, type Assumed, type Costs, LOAD, RECEIVERS, SLOTS } from './parameters.js';
 import { makeMerchants, placeOnShards, ratesByRank } from './population.js';
 import { Random } from './random.js';
 import { Shard, type Utilisation } from './shard.js';
@@ -19,6 +19,8 @@ export interface Scenario {
   /** Whether there are receivers that are slow, hang or fail, and a burst. */
   readonly isAnyBad: boolean;
   readonly seconds: number;
+  /** What is assumed otherwise here, and how that is told. */
+  readonly variant?: { readonly name: string; readonly assumed: Partial<Assumed> };
 }
 
 export interface Outcome {
@@ -42,59 +44,40 @@ export interface Fairness {
 }
 
 const SEED = 20_261_122;
+/** What is not a database is sized so that its one thread, its slots and its shares of them are used by half. */
+const OTHERS_BUSY = 0.5;
 /** Fewer than these say little about one merchant. */
 const EVENTS_MIN = 20;
 /** One event in so many that is late makes a merchant late. */
 const LATE_SHARE = 0.01;
-/** Deliveries are rather a little more than the median's time in flight: the mean of a log-normal. */
+/** Receivers take a little more than their median on average: the mean of a log-normal. */
 const IN_FLIGHT_MS =
   Math.sqrt(RECEIVERS.medianMsMin * RECEIVERS.medianMsMax) * Math.exp(RECEIVERS.sigma ** 2 / 2);
 
 /**
- * How much it takes for everything to be busy for this part of the time, by the measured costs alone: without sweeps,
- * retries, and what is hinted or claimed in vain.
- *
- * @param gateLockShare of a statement's time, how long it holds the gates of its endpoints
+ * The size at which databases are busy for this part of the time by the measured cost of an event alone. The rest is headroom,
+ * for sweeps, retries, what is hinted or claimed in vain, and what statements wait for each other.
  */
-export function sizeFor(
-  name: string,
-  costs: Costs,
-  utilisation: number,
-  gateLockShare: number = ASSUMED.gateLockShare,
-): Size {
+export function sizeFor(name: string, costs: Costs, utilisation: number): Size {
   const { eventsPerSecond } = LOAD;
-  const processes = (us: number): number => (eventsPerSecond * us) / 1e6 / utilisation;
-  const shards = Math.ceil(
-    Math.max(
-      processes(costs.postgresUs) / ASSUMED.coresOfShard,
-      processes(costs.redisUs),
-      // One endpoint in every batch is enough for all statements to wait for each other.
-      processes(lockedUs(costs, gateLockShare)),
-    ),
-  );
+  const busy = (us: number): number => (eventsPerSecond * us) / 1e6;
+  const ofDatabases = busy(costs.postgresUs) / ASSUMED.coresOfShard / utilisation;
+  const shards = Math.ceil(Math.max(ofDatabases, busy(costs.redisUs) / OTHERS_BUSY));
   const inFlight = (eventsPerSecond * IN_FLIGHT_MS) / 1_000;
-  const workers = Math.max(processes(costs.workerUs), inFlight / SLOTS.fast.total / utilisation);
+  const workersOfShard = Math.max(busy(costs.workerUs), inFlight / SLOTS.fast.total) / shards;
   const [fattest = 0] = ratesByRank();
   /** With fewer, its share of their slots is less than it needs while others wait. */
   const workersForFattest = (fattest * IN_FLIGHT_MS) / 1_000 / SLOTS.fast.perMerchantContended;
   return {
     name,
     shards,
-    workersOfShard: Math.ceil(Math.max(workers / shards, workersForFattest)),
-    apisOfShard: Math.ceil(processes(costs.apiUs) / shards),
+    workersOfShard: Math.ceil(Math.max(workersOfShard, workersForFattest) / OTHERS_BUSY),
+    apisOfShard: Math.ceil(busy(costs.apiUs) / shards / OTHERS_BUSY),
   };
 }
 
-/** For how long a delivery's claim and settlement hold its gate, each in a batch as it is while others wait. */
-function lockedUs({ postgresUs, diskSyncMs }: Costs, gateLockShare: number): number {
-  const { rowsUs, statementUs } = statementCosts(postgresUs);
-  const ofRows = rowsUs * (ASSUMED.claimShare + ASSUMED.settleShare) * gateLockShare;
-  const ofStatement = statementUs * gateLockShare + diskSyncMs * 1_000;
-  return ofRows + (2 * ofStatement) / (PIPELINE.claimsPerStatementMax / 2);
-}
-
 export function simulate(scenario: Scenario, costs: Costs): Outcome {
-  const { size, rules, isAnyBad, seconds } = scenario;
+  const { size, rules, isAnyBad, seconds, variant } = scenario;
   const merchants = makeMerchants(new Random(SEED), isAnyBad);
   const delays = noDelays();
   const states = new Set<MerchantState>();
@@ -106,6 +89,7 @@ export function simulate(scenario: Scenario, costs: Costs): Outcome {
       apis: size.apisOfShard,
       databaseCores: ASSUMED.coresOfShard,
       costs,
+      ...(variant !== undefined && { assumed: variant.assumed }),
       rules,
       hasBurst: isAnyBad,
       time: timeOf(seconds),

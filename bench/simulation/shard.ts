@@ -2,6 +2,7 @@ import { Api } from './api.js';
 import { Gate, MerchantState, type Rules } from './gate.js';
 import { Ground } from './ground.js';
 import {
+  type Assumed,
   type Costs,
   IN_FLIGHT_DEFAULT,
   IN_FLIGHT_HEADROOM,
@@ -22,6 +23,7 @@ export interface ShardOptions {
   readonly apis: number;
   readonly databaseCores: number;
   readonly costs: Costs;
+  readonly assumed?: Partial<Assumed>;
   readonly rules: Rules;
   /** Whether the merchant of the burst's rank, if it is here, has its burst. */
   readonly hasBurst: boolean;

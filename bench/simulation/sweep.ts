@@ -29,11 +29,9 @@ export class Sweep {
     const isMoving = worker.forgetEnded();
     const isMoreToCome = hinted > 0 || this.isAnyHeldBack();
     if (hinted === 0) doneMs = this.statement(0, nowMs);
-    const pauseMs = !isMoreToCome
-      ? PIPELINE.sweepMs
-      : isMoving
-        ? PIPELINE.drainSweepMs
-        : PIPELINE.busySweepMs;
+    const { sweepMs, busySweepMs, drainSweepMs } = PIPELINE;
+    const [moreMs, noMoreMs] = isMoving ? [drainSweepMs, busySweepMs] : [busySweepMs, sweepMs];
+    const pauseMs = isMoreToCome ? moreMs : noMoreMs;
     const jitter = 1 - PIPELINE.repeaterJitter + 2 * PIPELINE.repeaterJitter * ground.random.uniform();
     ground.agenda.at(doneMs + pauseMs * jitter, this.run, null);
   };
@@ -44,7 +42,7 @@ export class Sweep {
     const serviceMs =
       ground.costs.statementMs + ground.openGates * ground.costs.sweepEndpointMs + rows * ground.costs.markMs;
     ground.sweepsBusyMs += serviceMs;
-    return ground.commit(serviceMs, nowMs);
+    return ground.commit(serviceMs, nowMs) + ground.costs.tripMs;
   }
 
   private take(lane: Lane, nowMs: number): Fifo<Delivery> {

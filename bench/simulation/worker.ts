@@ -1,5 +1,6 @@
 import { nextWaitMs, DEFAULT_RETRY_SCHEDULE_SECONDS } from '#domain/retry-schedule.js';
 import { BatchLine } from './batch-line.js';
+import { Connection } from './connection.js';
 import type { Delivery, Hint } from './delivery.js';
 import { Fifo } from './fifo.js';
 import type { Gate, Lane, MerchantState } from './gate.js';
@@ -13,8 +14,9 @@ import { Servers } from './servers.js';
 interface LaneOfWorker {
   readonly total: number;
   free: number;
-  jobs: number;
+  /** Hints in hand, until there are slots for them: a job of the queue each, and so no more than it hands out at once. */
   readonly waiting: Fifo<Hint>;
+  readonly waitingMax: number;
   readonly claims: BatchLine<Delivery>;
 }
 
@@ -25,6 +27,8 @@ export class Worker {
   readonly budgets: Readonly<Record<Lane, HintBudget>>;
   cpuFreeAtMs = 0;
   private merchantsInHand = 0;
+  /** What claims and settles of all lanes go down. */
+  private readonly connection: Connection;
   private readonly settlements: BatchLine<Delivery>;
   private endedGates: Gate[] = [];
   private endedMerchants: MerchantState[] = [];
@@ -35,6 +39,7 @@ export class Worker {
   ) {
     const { hasRules, agenda, hints } = ground;
     const all = SLOTS.fast.total + SLOTS.slow.total;
+    this.connection = new Connection(agenda, ground.costs.tripMs);
     this.lanes = {
       fast: this.lane('fast', hasRules ? SLOTS.fast.total : all),
       slow: this.lane('slow', hasRules ? SLOTS.slow.total : 0),
@@ -42,7 +47,9 @@ export class Worker {
     this.settlements = new BatchLine(agenda, {
       itemsMax: PIPELINE.settlementsPerCommitMax,
       runsMax: PIPELINE.settleCommitsAtOnce,
-      start: (batch, nowMs) => ground.commitLocking(batch, this.timeOf(batch, 'settleMs'), nowMs),
+      gatherMs: PIPELINE.settleGatherMs,
+      start: (batch, nowMs, done) =>
+        this.connection.query((beginMs) => this.commitLocking(batch, 'settleMs', beginMs), done, nowMs),
       end: this.settled,
     });
     // Sweeps ask a budget only how much room there is, which is nobody's share.
@@ -53,15 +60,13 @@ export class Worker {
   }
 
   mayTake(lane: Lane): boolean {
-    return this.lanes[lane].jobs < this.lanes[lane].total;
+    return this.lanes[lane].waiting.size < this.lanes[lane].waitingMax;
   }
 
   /** Takes a hint off the queue. Its deliveries are claimed once there are slots for all of them. */
   take(hint: Hint, nowMs: number): void {
-    const lane = this.lanes[hint.lane];
-    lane.jobs++;
-    lane.waiting.push(hint);
-    this.admit(lane, nowMs);
+    this.lanes[hint.lane].waiting.push(hint);
+    this.admit(hint.lane, nowMs);
   }
 
   /** How many more of an endpoint and its merchant this worker takes now; ahead: what is worth hinting to it. */
@@ -101,15 +106,18 @@ export class Worker {
     const claims = new BatchLine<Delivery>(agenda, {
       itemsMax: PIPELINE.claimsPerStatementMax,
       runsMax: PIPELINE.claimStatementsAtOnce,
-      start: (batch, nowMs) => this.claim(name, batch, nowMs),
+      gatherMs: PIPELINE.claimGatherMs,
+      start: (batch, nowMs, done) =>
+        this.connection.query((beginMs) => this.claim(name, batch, beginMs), done, nowMs),
       end: (batch, nowMs) => this.claimed(batch, nowMs),
     });
-    return { total, free: total, jobs: 0, waiting: new Fifo(), claims };
+    const waitingMax = Math.min(PIPELINE.hintsAhead, total);
+    return { total, free: total, waiting: new Fifo(), waitingMax, claims };
   }
 
-  private timeOf(batch: Fifo<Delivery>, ofRow: 'claimMs' | 'settleMs'): number {
+  private commitLocking(batch: Fifo<Delivery>, ofRow: 'claimMs' | 'settleMs', nowMs: number): number {
     const { costs } = this.ground;
-    return costs.statementMs + batch.size * costs[ofRow];
+    return this.ground.commitLocking(batch, costs.statementMs + batch.size * costs[ofRow], nowMs);
   }
 
   private available(lane: Lane): number {
@@ -117,8 +125,9 @@ export class Worker {
     return waiting.size > 0 ? 0 : Math.max(0, free);
   }
 
-  /** First come, first served, and whole hints only. */
-  private admit(lane: LaneOfWorker, nowMs: number): void {
+  /** First come, first served, and whole hints only. The job ends with it, and the next is taken in its place. */
+  private admit(name: Lane, nowMs: number): void {
+    const lane = this.lanes[name];
     for (
       let hint = lane.waiting.first;
       hint !== null && hint.deliveries.size <= lane.free;
@@ -127,9 +136,11 @@ export class Worker {
       lane.waiting.shift();
       lane.free -= hint.deliveries.size;
       for (let next = hint.deliveries.shift(); next !== null; next = hint.deliveries.shift()) {
-        next.lane = hint.lane;
+        next.lane = name;
         lane.claims.add(next, nowMs);
       }
+      const following = this.ground.hints.next(name);
+      if (following !== null) lane.waiting.push(following);
     }
   }
 
@@ -145,7 +156,7 @@ export class Worker {
       gate.addInHand(index, lane, 1);
       gate.merchant.addInHand(index, lane, 1);
     }
-    return ground.commitLocking(batch, this.timeOf(batch, 'claimMs'), nowMs);
+    return this.commitLocking(batch, 'claimMs', nowMs);
   }
 
   private claimed(batch: Fifo<Delivery>, nowMs: number): void {
@@ -189,10 +200,11 @@ export class Worker {
     gate.sawSlow(nowMs);
     slow.free--;
     fast.free++;
-    this.admit(fast, nowMs);
+    this.admit('fast', nowMs);
   };
 
   private readonly answered = (delivery: Delivery, nowMs: number): void => {
+    this.endShare(delivery);
     this.cpuFreeAtMs = this.cpu.serve(nowMs, this.ground.costs.afterSendMs);
     this.settlements.add(delivery, this.cpuFreeAtMs);
   };
@@ -202,7 +214,6 @@ export class Worker {
     for (let delivery = batch.shift(); delivery !== null; delivery = batch.shift()) {
       const laneNow = ground.hasRules ? delivery.gate.lane : 'fast';
       delivery.gate.settled(delivery, nowMs);
-      this.end(delivery.gate, delivery.lane);
       this.freeSlot(delivery, nowMs);
       const waitMs = delivery.isSuccess ? null : this.nextWaitMs(delivery);
       if (waitMs === null) {
@@ -223,7 +234,8 @@ export class Worker {
     });
   }
 
-  private end(gate: Gate, lane: Lane): void {
+  /** What is left of it is our own work: it has its slot until it is settled, and nothing of a share any more. */
+  private endShare({ gate, lane }: Delivery): void {
     const { index } = this;
     const { merchant } = gate;
     gate.addInHand(index, lane, -1);
@@ -236,16 +248,10 @@ export class Worker {
     merchant.setEnded(index, ofMerchant + 1);
   }
 
-  /** Its slot goes to the lane that it is counted in by now, its job to the one that it came from. */
-  private freeSlot(delivery: Delivery, nowMs: number): void {
-    const lane = this.lanes[delivery.lane];
-    lane.free++;
+  /** To the lane that it is counted in by now. */
+  private freeSlot({ lane }: Delivery, nowMs: number): void {
+    this.lanes[lane].free++;
     this.admit(lane, nowMs);
-    const hint = delivery.hint as Hint;
-    delivery.hint = null;
-    if (--hint.unfinished > 0) return;
-    this.lanes[hint.lane].jobs--;
-    this.ground.hints.pull(this, hint.lane, nowMs);
   }
 }
 

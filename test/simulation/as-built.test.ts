@@ -9,9 +9,21 @@ import { HintBudget, hintBudgets } from '#pipeline/hint-budget.js';
 import type { Lane } from '#pipeline/hint-queue.js';
 import { InFlight } from '#pipeline/in-flight.js';
 import { Settler } from '#pipeline/settle.js';
-import { costsOf, HINT_BUDGET, PIPELINE, SLOTS } from '../../bench/simulation/parameters.js';
+import {
+  ASSUMED,
+  costsOf,
+  HINT_BUDGET,
+  LOAD,
+  PIPELINE,
+  SLOTS,
+  statementCosts,
+} from '../../bench/simulation/parameters.js';
+import { sizeFor } from '../../bench/simulation/scenario.js';
 
 // What the simulation repeats of the pipeline is compared with what the pipeline does, as far as it can be seen from outside.
+
+const resultOf = (name: string): string =>
+  readFileSync(fileURLToPath(new URL(`../../bench/results/${name}.json`, import.meta.url)), 'utf8');
 
 const later = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
@@ -139,11 +151,46 @@ test('a sweep takes no more than so many of a lane', async () => {
 });
 
 test("costs are those that the repository's own measurement names", () => {
-  const file = fileURLToPath(new URL('../../bench/results/throughput.json', import.meta.url));
-  const costs = costsOf(readFileSync(file, 'utf8'));
+  const costs = costsOf(resultOf('throughput'));
   for (const us of [costs.apiUs, costs.workerUs, costs.postgresUs, costs.redisUs])
     expect(us).toBeGreaterThan(0);
   expect(costs.diskSyncMs).toBeGreaterThan(0);
   const report = { measured_at: '', machine: { disk_sync: { p50_ms: 1 } }, results: [] };
   expect(() => costsOf(JSON.stringify(report))).toThrow('no cost of api');
+});
+
+interface StatementsReport {
+  readonly results: readonly {
+    readonly rows: number;
+    readonly us_per_row: Readonly<Record<'accept' | 'claim' | 'settle', { readonly postgres: number }>>;
+  }[];
+}
+
+test('what a statement and its rows cost is in proportion to what is measured of single statements', () => {
+  const { results } = JSON.parse(resultOf('statements')) as StatementsReport;
+  const usOf = (name: 'accept' | 'claim' | 'settle', atRows: number): number =>
+    atRows * (results.find(({ rows }) => rows === atRows)?.us_per_row[name].postgres ?? NaN);
+  const names = ['accept', 'claim', 'settle'] as const;
+  const rowUs = names.map((name) => (usOf(name, 192) - usOf(name, 1)) / 191);
+  const ofRowsUs = rowUs.reduce((sum, us) => sum + us, 0);
+  const shares = [ASSUMED.acceptShare, ASSUMED.claimShare, ASSUMED.settleShare];
+  for (const [index, share] of shares.entries())
+    expect(share / ((rowUs[index] ?? NaN) / ofRowsUs)).toBeCloseTo(1, 0);
+  const ofStatementUs = names.reduce((sum, name) => sum + usOf(name, 1), 0) / 3;
+  const { statementUs, rowsUs } = statementCosts(costsOf(resultOf('throughput')).postgresUs);
+  expect(statementUs / ofStatementUs).toBeCloseTo(1, 0);
+  // Rows also pay for vacuum and the log's writers, which single statements are measured without.
+  expect(rowsUs).toBeGreaterThan(ofRowsUs);
+});
+
+test('a size leaves the headroom that it is asked for, and no shard more', () => {
+  const costs = costsOf(resultOf('throughput'));
+  for (const utilisation of [0.5, 0.2, 0.1]) {
+    const { shards, workersOfShard, apisOfShard } = sizeFor('', costs, utilisation);
+    const cores = (LOAD.eventsPerSecond * costs.postgresUs) / 1e6 / utilisation;
+    expect(shards * ASSUMED.coresOfShard).toBeGreaterThanOrEqual(cores);
+    expect((shards - 1) * ASSUMED.coresOfShard).toBeLessThan(cores);
+    expect(shards * workersOfShard * 1e6).toBeGreaterThanOrEqual(2 * LOAD.eventsPerSecond * costs.workerUs);
+    expect(shards * apisOfShard * 1e6).toBeGreaterThanOrEqual(2 * LOAD.eventsPerSecond * costs.apiUs);
+  }
 });

@@ -1,6 +1,7 @@
 import { expect, test } from '@jest/globals';
 import { Agenda } from '../../bench/simulation/agenda.js';
 import { BatchLine } from '../../bench/simulation/batch-line.js';
+import { Connection } from '../../bench/simulation/connection.js';
 import type { Fifo, Linked } from '../../bench/simulation/fifo.js';
 import { Random } from '../../bench/simulation/random.js';
 import { Servers } from '../../bench/simulation/servers.js';
@@ -101,9 +102,9 @@ test('what comes while a batch is under way is the next batch, up to its bound',
   const line = new BatchLine<Item>(agenda, {
     itemsMax: 3,
     runsMax: 1,
-    start: (batch: Fifo<Item>, nowMs) => {
+    start: (batch: Fifo<Item>, nowMs, done) => {
       started.push([batch.size, nowMs]);
-      return nowMs + 10;
+      done(nowMs + 10);
     },
     end: () => undefined,
   });
@@ -116,4 +117,51 @@ test('what comes while a batch is under way is the next batch, up to its bound',
     [1, 30],
     [1, 60],
   ]);
+});
+
+test('statements of one connection run one after the other, with no way there and back between them', () => {
+  const agenda = new Agenda();
+  const TRIP_MS = 3;
+  const connection = new Connection(agenda, TRIP_MS);
+  const lived: [begunMs: number, answeredMs: number][] = [];
+  const send = (serviceMs: number, nowMs: number): void => {
+    let begunMs = NaN;
+    const run = (atMs: number): number => (begunMs = atMs) + serviceMs;
+    connection.query(run, (answeredMs) => lived.push([begunMs, answeredMs]), nowMs);
+  };
+  for (const [atMs, serviceMs] of [
+    [0, 10],
+    [1, 5],
+    [2, 5],
+    [40, 5],
+  ] as const)
+    agenda.at(atMs, send, serviceMs);
+  agenda.runUntil(Infinity);
+  expect(lived).toEqual([
+    [0, 10 + TRIP_MS],
+    [10, 15 + TRIP_MS],
+    [15, 20 + TRIP_MS],
+    [40, 45 + TRIP_MS],
+  ]);
+});
+
+test('a connection of fixed services is M/D/1', () => {
+  const random = new Random(11);
+  const agenda = new Agenda();
+  const connection = new Connection(agenda, 0);
+  const load = 0.7;
+  let left = ARRIVALS;
+  let waitedMs = 0;
+  const arrive = (_: null, nowMs: number): void => {
+    const run = (begunMs: number): number => {
+      waitedMs += begunMs - nowMs;
+      return begunMs + SERVICE_MS;
+    };
+    connection.query(run, () => undefined, nowMs);
+    if (--left > 0) agenda.at(nowMs + random.exponential(SERVICE_MS / load), arrive, null);
+  };
+  agenda.at(0, arrive, null);
+  agenda.runUntil(Infinity);
+  const expected = (load * SERVICE_MS) / (2 * (1 - load));
+  expect(waitedMs / ARRIVALS / expected).toBeCloseTo(1, 1);
 });
