@@ -14,6 +14,8 @@ export class Delivery implements Batched<Delivery> {
   /** Of what a batch has decided, until it is done. */
   isHinted = false;
   isClaimed = false;
+  /** When it was hinted, by its gate's account. */
+  hintSecond = 0;
   /** Of the attempt that is under way. */
   sentMs = 0;
   durationMs = 0;

@@ -13,6 +13,8 @@ export const LANES: readonly Lane[] = ['fast', 'slow'];
  */
 export type Rules = 'none' | 'built' | 'amended';
 
+/** The two seconds for which a hint counts as fresh in `take-due-deliveries.ts` are this one and the one before. */
+const SECOND_MS = 1_000;
 const COUNTS_OF_WORKER = 3;
 const COUNTS_OF_API = 2;
 
@@ -104,6 +106,10 @@ export class Gate extends Shared {
   /** Of the latest attempts, the part that took over a second. */
   private slowShare = 0;
   private inFlight = 0;
+  /** What is hinted and not claimed yet, by the second of the hint: this one's, and the one's before. */
+  private hintSecond = 0;
+  private hintsOfSecond = 0;
+  private hintsOfSecondBefore = 0;
   private openedMs: number | null = null;
   private windowStartedMs: number | null = null;
   private windowAttempts = 0;
@@ -141,6 +147,26 @@ export class Gate extends Shared {
     return this.probeAtMs <= nowMs && this.inFlight <= 0 ? 1 : 0;
   }
 
+  /** What was hinted a moment ago and not claimed yet: it has the first claim to the room. */
+  freshHints(nowMs: number): number {
+    this.forgetHints(nowMs);
+    return this.hintsOfSecond + this.hintsOfSecondBefore;
+  }
+
+  /** One of its deliveries is hinted. @returns the second to give to {@link unhinted} */
+  hintedAt(nowMs: number): number {
+    this.forgetHints(nowMs);
+    this.hintsOfSecond++;
+    return this.hintSecond;
+  }
+
+  /** A hint of that second has led to a claim, or to nothing. */
+  unhinted(second: number, nowMs: number): void {
+    this.forgetHints(nowMs);
+    if (second === this.hintSecond) this.hintsOfSecond--;
+    else if (second === this.hintSecond - 1) this.hintsOfSecondBefore--;
+  }
+
   claimed(nowMs: number): void {
     this.inFlight++;
     if (this.openedMs !== null) this.probeAtMs = nowMs + this.probeWaitMs;
@@ -169,6 +195,14 @@ export class Gate extends Shared {
       this.probeWaitMs = Math.min(this.probeWaitMs * 2, BREAKER.probeWaitMsMax);
       this.probeAtMs = nowMs + this.probeWaitMs;
     }
+  }
+
+  private forgetHints(nowMs: number): void {
+    const second = Math.floor(nowMs / SECOND_MS);
+    if (second === this.hintSecond) return;
+    this.hintsOfSecondBefore = second === this.hintSecond + 1 ? this.hintsOfSecond : 0;
+    this.hintsOfSecond = 0;
+    this.hintSecond = second;
   }
 
   private count(isSuccess: boolean, nowMs: number): void {

@@ -36,6 +36,7 @@ export class HintQueue {
       const hint = new Hint(lane);
       while (hint.deliveries.size < PIPELINE.hintDeliveriesMax && deliveries.size > 0) {
         const delivery = deliveries.shift() as Delivery;
+        delivery.hintSecond = delivery.gate.hintedAt(nowMs);
         hint.deliveries.push(delivery);
       }
       const addedMs = this.redis.serve(nowMs, this.costs.hintMs);

@@ -68,7 +68,7 @@ export class Sweep {
       const gate = due.gates[(index + offset) % due.gates.length] as Gate;
       if (gate.lane !== lane) continue;
       const room = Math.min(gate.room(nowMs), this.worker.room(gate, lane, true));
-      const count = Math.min(room, perEndpointMax, due.count(gate));
+      const count = Math.min(room - gate.freshHints(nowMs), perEndpointMax, due.count(gate));
       if (count > 0) found.push({ gate, count });
     }
     return found;

@@ -148,6 +148,7 @@ export class Worker {
     const { ground, index } = this;
     for (let delivery = batch.first; delivery !== null; delivery = delivery.next) {
       const { gate } = delivery;
+      gate.unhinted(delivery.hintSecond, nowMs);
       delivery.isClaimed =
         !ground.hasRules || (gate.lane === lane && gate.room(nowMs) > 0 && this.room(gate, lane, false) > 0);
       if (!delivery.isClaimed) continue;
