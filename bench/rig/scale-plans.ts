@@ -1,8 +1,9 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type pg from 'pg';
-import { withDetails } from '#adapters/postgres/delivery-log.js';
-import { type DeliveryFilter, deliveryPage } from '#adapters/postgres/delivery-log-page.js';
+import { CHUNK_COLUMNS, withDetails } from '#adapters/postgres/delivery-log.js';
+import { type DeliveryFilter, listWalks } from '#adapters/postgres/delivery-log-page.js';
+import { SEARCH_LIMITS } from '#adapters/postgres/delivery-log-walk.js';
 import type { DeliveryStatus, Outcome } from '#domain/attempt-outcome.js';
 import { parseId } from '#domain/ids.js';
 import { DATA_PARENT } from './run.js';
@@ -13,7 +14,8 @@ const FILE = join(DATA_PARENT, 'scale-plans.txt');
 const ROWS = 51;
 
 /**
- * Writes how PostgreSQL runs the slowest call of each list of deliveries, because the data are gone afterwards.
+ * Writes how PostgreSQL runs the slowest call of each list of deliveries, the first chunk of each way that it goes, because the
+ * data are gone afterwards.
  *
  * @returns the file
  */
@@ -46,14 +48,19 @@ async function planOf(database: pg.Client, path: string): Promise<string[]> {
     createdBeforeMs: time('created_before'),
   };
   const rowsMax = text('limit') === undefined ? ROWS : Number(text('limit')) + 1;
-  const page = deliveryPage(filter, { beforeId: lastIdOf(text('cursor')), rowsMax });
-  if (page === null) return ['answered without a statement'];
-  const { text: sql, values } = withDetails(page, filter.merchantId);
-  const { rows } = await database.query<{ 'QUERY PLAN': string }>(
-    `EXPLAIN (ANALYZE, BUFFERS) ${sql}`,
-    values,
-  );
-  return rows.map((row) => row['QUERY PLAN']).filter((line) => !line.includes('never executed'));
+  const page = { beforeId: lastIdOf(text('cursor')), rowsMax };
+  const chunks = listWalks(filter).flatMap((walk) => walk.chunk(page, SEARCH_LIMITS.chunkRows) ?? []);
+  if (chunks.length === 0) return ['answered without a statement'];
+  const lines: string[] = [];
+  for (const chunk of chunks) {
+    const { text: sql, values } = withDetails(chunk, filter.merchantId, CHUNK_COLUMNS);
+    const { rows } = await database.query<{ 'QUERY PLAN': string }>(
+      `EXPLAIN (ANALYZE, BUFFERS) ${sql}`,
+      values,
+    );
+    lines.push(...rows.map((row) => row['QUERY PLAN']).filter((line) => !line.includes('never executed')));
+  }
+  return lines;
 }
 
 function uuidOf(prefix: 'mrc' | 'wh' | 'evt', id: string | undefined): string | undefined {

@@ -17,6 +17,7 @@ import { emptyBody } from '../http/fields.js';
 import { Idempotency, type IdempotentCall } from '../http/idempotency.js';
 import { Loaded, Resource } from '../http/resource.js';
 import { BODY_ERRORS, Operation } from '../openapi/operation.js';
+import { SEARCHED_PAGES } from '../paging/page.js';
 import { WebhookLoader } from '../webhooks/webhook.loader.js';
 import { deliveryDetailJson } from './delivery-detail.js';
 import { DeliveryList } from './delivery-list.js';
@@ -50,7 +51,7 @@ export class DeliveriesController {
   @Operation({
     id: 'listDeliveries',
     summary: 'List deliveries',
-    description: 'Filters combine freely.',
+    description: `Filters combine freely. ${SEARCHED_PAGES}`,
     status: 200,
     schema: deliveryPage,
     errors: ['not_found', 'invalid_request'],
@@ -79,7 +80,7 @@ export class DeliveriesController {
   @Operation({
     id: 'listWebhookDeliveries',
     summary: "List a webhook's deliveries",
-    description: 'Filters combine freely.',
+    description: `Filters combine freely. ${SEARCHED_PAGES}`,
     status: 200,
     schema: deliveryPage,
     errors: ['not_found', 'invalid_request'],

@@ -6,7 +6,7 @@ import { EventLog } from '#adapters/postgres/event-log.js';
 import { ID_PREFIXES, parseId } from '#domain/ids.js';
 import { notFound } from '../http/api-error.js';
 import { Cursors } from '../paging/cursors.js';
-import { readPage } from '../paging/page.js';
+import { readSearchPage } from '../paging/page.js';
 import { type DeliveryQuery, type deliveryPage, viewDelivery } from './delivery.schema.js';
 
 /** The one list of deliveries behind all the calls that list them. */
@@ -39,7 +39,7 @@ export class DeliveryList {
       createdBeforeMs: query.created_before,
     };
     const list = { list: 'deliveries', merchantId, filters };
-    return readPage(
+    return readSearchPage(
       this.cursors,
       list,
       { limit, cursor },

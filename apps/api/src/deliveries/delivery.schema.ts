@@ -6,7 +6,7 @@ import { formatId, ID_PREFIXES, uuidTimeMs } from '#domain/ids.js';
 import { eventView } from '../events/event-view.js';
 import { isEventId } from '../events/events.schema.js';
 import { idOf, instant, moment, owner, viewOwner } from '../http/fields.js';
-import { pageOf, pageQuery } from '../paging/page.js';
+import { pageOf, pageQuery, SEARCHED_PAGES } from '../paging/page.js';
 
 /** What a status line can carry (RFC 9110, 15): receivers do send codes that mean nothing. */
 const STATUS_CODE = /^[1-9]\d\d$/;
@@ -76,7 +76,11 @@ export const deliveryView = z
   .meta({ id: 'Delivery' });
 export type DeliveryView = z.infer<typeof deliveryView>;
 
-export const deliveryPage = pageOf(deliveryView, 'DeliveryPage');
+export const deliveryPage = pageOf(
+  deliveryView,
+  'DeliveryPage',
+  `For the next page; null on the last one. ${SEARCHED_PAGES}`,
+);
 
 const headers = z.record(z.string(), z.string()).meta({
   description: 'Values of a header that was there more than once are joined by a comma and a blank.',

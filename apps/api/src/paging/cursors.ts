@@ -17,7 +17,7 @@ const UUID_BYTES = 16;
 const SEAL_BYTES = 16;
 const KEY_BYTES = 32;
 
-/** Makes and reads opaque cursors: the last row's id and a seal over it and the list that it belongs to. */
+/** Makes and reads opaque cursors: the last id that was looked at, and a seal over it and the list that it belongs to. */
 @Injectable()
 export class Cursors {
   readonly #key: Uint8Array;
@@ -27,7 +27,7 @@ export class Cursors {
     this.#key = new Uint8Array(hkdfSync('sha256', secret, '', 'posthorn page cursors', KEY_BYTES));
   }
 
-  /** @param lastId UUID of the last row of a page */
+  /** @param lastId UUID of the last row of a page, or of the last that was looked at for it */
   make(list: ListIdentity, lastId: string): string {
     const id = Buffer.from(lastId.replaceAll('-', ''), 'hex');
     return Buffer.concat([id, this.#seal(list, id)]).toString('base64url');

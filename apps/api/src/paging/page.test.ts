@@ -6,7 +6,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { ApiError } from '../http/api-error.js';
 import { Cursors, type ListIdentity } from './cursors.js';
-import { readPage } from './page.js';
+import { type FoundPage, readPage, readSearchPage } from './page.js';
 
 const cursors = new Cursors(new Uint8Array(32).fill(7));
 const LIST: ListIdentity = {
@@ -36,6 +36,44 @@ async function answerOf(list: ListIdentity, cursor: string): Promise<number | 'r
 
 test('its own cursor leads to rows', async () => {
   expect(await answerOf(LIST, CURSOR)).toBe('rows');
+});
+
+describe('a search', () => {
+  const [first = '', second = '', third = '', beyond = ''] = [8, 6, 4, 2].map(
+    (n) => `01934f2a-0000-7000-8000-00000000000${n}`,
+  );
+
+  async function pageOf(found: FoundPage<string>): Promise<{ data: unknown[]; nextId: string | null }> {
+    const rows = found.rows.map((id) => ({ id }));
+    const page = await readSearchPage(
+      cursors,
+      LIST,
+      { limit: 2 },
+      () => Promise.resolve({ ...found, rows }),
+      ({ id }) => id,
+    );
+    const { data, next_cursor: next } = page;
+    return { data, nextId: next === null ? null : cursors.read(LIST, next) };
+  }
+
+  test.each<[string, FoundPage<string>, unknown]>([
+    ['all there is', { rows: [first], searchedToId: null }, { data: [first], nextId: null }],
+    [
+      'a full page and more',
+      { rows: [first, second, third], searchedToId: null },
+      { data: [first, second], nextId: second },
+    ],
+    ['some so far', { rows: [first], searchedToId: beyond }, { data: [first], nextId: beyond }],
+    [
+      'as many as a page holds so far',
+      { rows: [first, second], searchedToId: beyond },
+      { data: [first, second], nextId: beyond },
+    ],
+    ['nothing so far', { rows: [], searchedToId: beyond }, { data: [], nextId: beyond }],
+    ['nothing', { rows: [], searchedToId: null }, { data: [], nextId: null }],
+  ])('that found %s', async (_, found, page) => {
+    expect(await pageOf(found)).toEqual(page);
+  });
 });
 
 describe('refused with 422, and nothing is looked up', () => {

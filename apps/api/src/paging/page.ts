@@ -30,12 +30,21 @@ function isLimit(value: string): boolean {
   return DECIMAL.test(value) && Number(value) >= 1 && Number(value) <= PAGE_ROWS_MAX;
 }
 
+/** What to know of a list that is searched, for the descriptions of its calls. */
+export const SEARCHED_PAGES =
+  'A page may hold fewer than `limit`, or none, and still have a next one: it says what was found in the time of one call. ' +
+  'Follow `next_cursor` until it is null.';
+
 /** The schema of a page of a list, as a component of its own. */
-export function pageOf<Row extends z.ZodType>(row: Row, id: string) {
+export function pageOf<Row extends z.ZodType>(
+  row: Row,
+  id: string,
+  nextPage = 'For the next page; null on the last one.',
+) {
   return z
     .object({
       data: z.array(row).meta({ description: 'Newest first.' }),
-      next_cursor: z.string().nullable().meta({ description: 'For the next page; null on the last one.' }),
+      next_cursor: z.string().nullable().meta({ description: nextPage }),
     })
     .meta({ id });
 }
@@ -48,21 +57,54 @@ export interface PageRequest {
   readonly rowsMax: number;
 }
 
+/** What a search of a list has come to; see `FoundRows` of the delivery log. */
+export interface FoundPage<Row> {
+  readonly rows: readonly Row[];
+  /** UUID that the search goes on before, of a page that is not full and may not be the last; else null. */
+  readonly searchedToId: string | null;
+}
+
+interface PageQuery {
+  readonly limit: number;
+  readonly cursor?: string | undefined;
+}
+interface Page<View> {
+  data: View[];
+  next_cursor: string | null;
+}
+
 /**
  * Runs a list's statement for the page that a query asks for.
  * @throws {ApiError} 422 for a cursor of another list
  */
-export async function readPage<Row extends { readonly id: string }, View>(
+export function readPage<Row extends { readonly id: string }, View>(
   cursors: Cursors,
   list: ListIdentity,
-  query: { readonly limit: number; readonly cursor?: string | undefined },
+  query: PageQuery,
   rows: (page: PageRequest) => Promise<readonly Row[]>,
   view: (row: Row) => View,
-): Promise<{ data: View[]; next_cursor: string | null }> {
+): Promise<Page<View>> {
+  const search = async (page: PageRequest): Promise<FoundPage<Row>> => ({
+    rows: await rows(page),
+    searchedToId: null,
+  });
+  return readSearchPage(cursors, list, query, search, view);
+}
+
+/**
+ * The same of a list whose search may stop before the page is full: the next one goes on from there.
+ * @throws {ApiError} 422 for a cursor of another list
+ */
+export async function readSearchPage<Row extends { readonly id: string }, View>(
+  cursors: Cursors,
+  list: ListIdentity,
+  query: PageQuery,
+  search: (page: PageRequest) => Promise<FoundPage<Row>>,
+  view: (row: Row) => View,
+): Promise<Page<View>> {
   const beforeId = query.cursor === undefined ? null : cursors.read(list, query.cursor);
-  const found = await rows({ beforeId, rowsMax: query.limit + 1 });
-  const page = found.slice(0, query.limit);
-  const last = page.at(-1);
-  const hasMore = found.length > query.limit && last !== undefined;
-  return { data: page.map(view), next_cursor: hasMore ? cursors.make(list, last.id) : null };
+  const { rows, searchedToId } = await search({ beforeId, rowsMax: query.limit + 1 });
+  const page = rows.slice(0, query.limit);
+  const nextId = rows.length > query.limit ? (page.at(-1)?.id ?? null) : searchedToId;
+  return { data: page.map(view), next_cursor: nextId === null ? null : cursors.make(list, nextId) };
 }

@@ -1,5 +1,14 @@
 import { type DeliveryStatus, isFinal, type Outcome } from '#domain/attempt-outcome.js';
 import { uuidCeil, uuidFloor, uuidTimeMs } from '#domain/ids.js';
+import {
+  type Chunk,
+  chunkOfOpen,
+  chunkOfScope,
+  chunkOfValue,
+  type IdRange,
+  type IndexKey,
+  newest,
+} from './delivery-log-chunk.js';
 import { Prisma } from './generated/client.js';
 
 /** What is asked of the log. Whatever is named has to hold; the rest does not matter. */
@@ -27,75 +36,76 @@ export interface PageRequest {
   readonly rowsMax: number;
 }
 
-/** Names `deliveries d` has to be in scope. */
-export const DELIVERY_COLUMNS = Prisma.sql`
-  d.id, d.event_id, d.endpoint_id, d.merchant_id, d.event_type, d.payload_format, d.status, d.attempt_count,
-  d.last_number, d.last_outcome, d.last_status_code, d.last_error_code, d.last_duration_ms, d.error_code, d.completed_at`;
-
-/**
- * The newest deliveries that fit, as SQL; null when none can.
- *
- * Each predicate is written so that an index of (scope, value, id) fits it and already yields the order, partition by
- * partition from the newest: PostgreSQL stops when the page is full. Times are ranges of ids, because ids carry their
- * time: partitions outside are not touched.
- */
-export function deliveryPage(filter: DeliveryFilter, page: PageRequest): Prisma.Sql | null {
-  if (filter.eventIds?.length === 0 || isContradiction(filter)) return null;
-  const range = idRange(filter, page);
-  if (range === null) return null;
-  const conditions = [...idBounds(range, 'd.id'), ...values(filter), Prisma.sql`true`];
-  if (filter.status === undefined || isFinal(filter.status)) return newest(filter, conditions, page.rowsMax);
-  const where = Prisma.join([...scope(filter), ...conditions], ' AND ');
-  // What is open is few among what was ever delivered, so these start from the small table. LIMIT 1, true of a key,
-  // keeps the planner from turning the look-ups around into a scan of the log. A final delivery has an open row while
-  // it is tried once more by hand.
-  const open = Prisma.join(
-    [
-      ...openScope(filter),
-      ...idBounds(range, 'o.delivery_id'),
-      Prisma.sql`NOT o.single`,
-      ofPaused(filter, filter.status === 'held'),
-    ],
-    ' AND ',
-  );
-  return Prisma.sql`
-    SELECT ${DELIVERY_COLUMNS}
-    FROM open_deliveries o
-    CROSS JOIN LATERAL (SELECT * FROM deliveries d WHERE d.id = o.delivery_id AND ${where} LIMIT 1) d
-    WHERE ${open}
-    ORDER BY o.delivery_id DESC LIMIT ${page.rowsMax}`;
+/** One way through a list, from its newest row: statements for as much of it as is looked at in one go. */
+export interface ListWalk {
+  /** See {@link Chunk} for what it answers. Null when there is nothing left to look at. */
+  readonly chunk: (page: PageRequest, rowsWalkedMax: number) => Prisma.Sql | null;
 }
 
 /**
- * The endpoint or merchant, and how many rows are wanted, are kept from the planner. Of a large one it would walk everybody's
- * rows in the belief that enough of them fit, which is the whole log where hardly any does; of a small one it would sort what
- * fits, which is much where this one is not small after all. So it is left with the index that has both filter and order.
+ * The ways to what fits, the one with the fewest rows to look at first, as far as that can be told; none when nothing can fit.
+ *
+ * A filter of a rare value, or of a type, has an index of (scope, value, id), which yields its rows in the order of the list.
+ * Of several, the rarest among the scope's is not known, so each is a way of its own; what the others ask for is looked at in
+ * its rows. The common values have no index: nearly every row that is walked past has them. Times are ranges of ids,
+ * because ids carry their time: partitions outside are not touched.
  */
-function newest(filter: DeliveryFilter, conditions: readonly Prisma.Sql[], rowsMax: number): Prisma.Sql {
-  const { endpointId, merchantId } = filter;
-  const where = Prisma.join([...conditions], ' AND ');
-  const id = endpointId ?? merchantId;
-  if (id === undefined)
-    return Prisma.sql`SELECT ${DELIVERY_COLUMNS} FROM deliveries d WHERE ${where} ORDER BY d.id DESC LIMIT ${rowsMax}`;
-  const column = endpointId === undefined ? Prisma.sql`d.merchant_id` : Prisma.sql`d.endpoint_id`;
-  return Prisma.sql`
-    SELECT ${DELIVERY_COLUMNS}
-    FROM (SELECT ${id}::uuid AS id OFFSET 0) AS scope
-    CROSS JOIN LATERAL (SELECT * FROM deliveries d WHERE ${column} = scope.id AND ${where}
-                        ORDER BY d.id DESC LIMIT (SELECT ${rowsMax}::bigint)) AS d`;
+export function listWalks(filter: DeliveryFilter): ListWalk[] {
+  if (filter.eventIds?.length === 0 || isContradiction(filter)) return [];
+  return chunksOf(filter).map((statement) => ({
+    chunk: (page, rowsWalkedMax) => {
+      const range = idRange(filter, page);
+      return range === null ? null : statement({ range, rowsMax: page.rowsMax, rowsWalkedMax });
+    },
+  }));
+}
+
+function chunksOf(filter: DeliveryFilter): ((chunk: Chunk) => Prisma.Sql)[] {
+  if (filter.status !== undefined && !isFinal(filter.status)) return [openChunks(filter, filter.status)];
+  const scope = scopeOf(filter);
+  const values = valuesOf(filter);
+  const indexed = values.flatMap(({ key }) => (key === null ? [] : [key]));
+  if (filter.eventIds !== undefined) {
+    const fitting = [...values.map(({ fits }) => fits), ofEvents(filter.eventIds)];
+    return [(chunk) => newest(scope, fitting, chunk)];
+  }
+  if (indexed.length === values.length && indexed.length <= 1) {
+    const fitting = indexed.map(({ column, value }) => Prisma.sql`${column} = ${value}`);
+    return [(chunk) => newest(scope, fitting, chunk)];
+  }
+  if (indexed.length === 0) {
+    const fitting = values.map(({ fits }) => fits);
+    return [(chunk) => chunkOfScope(scope, fitting, chunk)];
+  }
+  return indexed.map((key) => {
+    const fitting = values.filter((value) => value.key !== key).map(({ fits }) => fits);
+    return (chunk) => chunkOfValue(scope, key, fitting, chunk);
+  });
+}
+
+/** A final delivery has an open row while it is tried once more by hand. */
+function openChunks(filter: DeliveryFilter, status: DeliveryStatus): (chunk: Chunk) => Prisma.Sql {
+  const paused = ofPaused(filter, status === 'held');
+  const { endpointId, eventIds } = filter;
+  const walked = [
+    ...openScope(filter),
+    ...(eventIds === undefined ? [] : [inTimeOf(eventIds, 'o.delivery_id')]),
+  ];
+  const fitting = [
+    Prisma.sql`NOT o.single`,
+    ...valuesOf(filter).map(({ fits }) => fits),
+    ...(eventIds === undefined ? [] : [ofEvents(eventIds)]),
+  ];
+  // Of one endpoint it is all or nothing.
+  return endpointId === undefined
+    ? (chunk) => chunkOfOpen(walked, [paused, ...fitting], chunk)
+    : (chunk) => chunkOfOpen([paused, ...walked], fitting, chunk);
 }
 
 /** What no delivery can be, so that nobody has to look through all that is half of it. */
 function isContradiction({ status, outcome, statusCode }: DeliveryFilter): boolean {
   if (status === 'pending') return outcome !== undefined || statusCode !== undefined;
   return outcome === 'succeeded' && status !== undefined && status !== 'succeeded';
-}
-
-interface IdRange {
-  /** Inclusive. */
-  readonly from: string | null;
-  /** Exclusive. */
-  readonly to: string | null;
 }
 
 /** Both kinds of bounds as one, so that the planner sees the narrower. Null when nothing lies between them. */
@@ -109,21 +119,16 @@ function idRange(
   return from !== null && to !== null && from >= to ? null : { from, to };
 }
 
-function idBounds({ from, to }: IdRange, column: 'd.id' | 'o.delivery_id'): Prisma.Sql[] {
-  const name = Prisma.raw(column);
-  return [
-    ...(from === null ? [] : [Prisma.sql`${name} >= ${from}::uuid`]),
-    ...(to === null ? [] : [Prisma.sql`${name} < ${to}::uuid`]),
-  ];
-}
-
 /**
  * An endpoint belongs to one merchant, which the caller has made sure of and `withDetails` asks once more. To name both
  * here would make the planner believe that it takes two coincidences for a row to fit, and so that there is little to sort.
  */
-function scope({ merchantId, endpointId }: DeliveryFilter): Prisma.Sql[] {
-  if (endpointId !== undefined) return [Prisma.sql`d.endpoint_id = ${endpointId}::uuid`];
-  return merchantId === undefined ? [] : [Prisma.sql`d.merchant_id = ${merchantId}::uuid`];
+function scopeOf({ merchantId, endpointId }: DeliveryFilter): IndexKey | null {
+  if (endpointId !== undefined)
+    return { column: Prisma.sql`d.endpoint_id`, value: Prisma.sql`${endpointId}::uuid` };
+  return merchantId === undefined
+    ? null
+    : { column: Prisma.sql`d.merchant_id`, value: Prisma.sql`${merchantId}::uuid` };
 }
 
 /** Both: there is an order by the merchant only, and the rows of an endpoint, where those are fewer, can be sorted. */
@@ -150,28 +155,60 @@ function ofPaused({ endpointId }: DeliveryFilter, wanted: boolean): Prisma.Sql {
     : Prisma.sql`(${isPaused(endpoint)}) IS NOT TRUE`;
 }
 
-/** The common values have no index: nearly every row that is walked past has them. The rare ones have their own. */
-function values({ status, outcome, statusCode, eventType, eventIds }: DeliveryFilter): Prisma.Sql[] {
-  const conditions: Prisma.Sql[] = [];
-  if (status === 'failed' || status === 'cancelled') conditions.push(Prisma.sql`d.rare_status = ${status}`);
-  else if (status === 'held') conditions.push(Prisma.sql`d.status IN ('pending', 'retrying')`);
-  else if (status !== undefined) conditions.push(Prisma.sql`d.status = ${status}`);
-  if (outcome === 'succeeded') conditions.push(Prisma.sql`d.last_outcome = ${outcome}`);
-  else if (outcome !== undefined) conditions.push(Prisma.sql`d.rare_outcome = ${outcome}`);
-  if (statusCode === OK) conditions.push(Prisma.sql`d.last_status_code = ${statusCode}`);
-  else if (statusCode !== undefined) conditions.push(Prisma.sql`d.rare_status_code = ${statusCode}`);
-  if (eventType !== undefined) conditions.push(Prisma.sql`d.event_type = ${eventType}`);
-  if (eventIds !== undefined) conditions.push(ofEvents(eventIds));
-  return conditions;
+interface ValueFilter {
+  readonly fits: Prisma.Sql;
+  /** Null of a common value, which no index has. */
+  readonly key: IndexKey | null;
+}
+
+/** Those that usually have the fewest rows come first. */
+function valuesOf({ status, outcome, statusCode, eventType }: DeliveryFilter): ValueFilter[] {
+  const filters: ValueFilter[] = [];
+  if (statusCode !== undefined) {
+    const value = Prisma.sql`${statusCode}::integer`;
+    filters.push({
+      fits: Prisma.sql`d.last_status_code = ${value}`,
+      key: statusCode === OK ? null : { column: Prisma.sql`d.rare_status_code`, value },
+    });
+  }
+  if (outcome !== undefined) {
+    const value = Prisma.sql`${outcome}::text`;
+    filters.push({
+      fits: Prisma.sql`d.last_outcome = ${value}`,
+      key: outcome === 'succeeded' ? null : { column: Prisma.sql`d.rare_outcome`, value },
+    });
+  }
+  if (status === 'held') filters.push({ fits: Prisma.sql`d.status IN ('pending', 'retrying')`, key: null });
+  else if (status !== undefined) {
+    const value = Prisma.sql`${status}::text`;
+    const isRare = status === 'failed' || status === 'cancelled';
+    filters.push({
+      fits: Prisma.sql`d.status = ${value}`,
+      key: isRare ? { column: Prisma.sql`d.rare_status`, value } : null,
+    });
+  }
+  if (eventType !== undefined) {
+    const value = Prisma.sql`${eventType}::text`;
+    filters.push({
+      fits: Prisma.sql`d.event_type = ${value}`,
+      key: { column: Prisma.sql`d.event_type`, value },
+    });
+  }
+  return filters;
 }
 
 const OK = 200;
 
-/** A delivery carries the millisecond of its event, so the deliveries of an event are a narrow range of ids. */
 function ofEvents(eventIds: readonly string[]): Prisma.Sql {
+  return Prisma.sql`(${inTimeOf(eventIds, 'd.id')} AND d.event_id IN (${Prisma.join(eventIds.map((id) => Prisma.sql`${id}::uuid`))}))`;
+}
+
+/** A delivery carries the millisecond of its event, so the deliveries of an event are a narrow range of ids. */
+function inTimeOf(eventIds: readonly string[], column: 'd.id' | 'o.delivery_id'): Prisma.Sql {
+  const name = Prisma.raw(column);
   const each = eventIds.map((id) => {
     const ms = uuidTimeMs(id);
-    return Prisma.sql`(d.id BETWEEN ${uuidFloor(ms)}::uuid AND ${uuidCeil(ms)}::uuid AND d.event_id = ${id}::uuid)`;
+    return Prisma.sql`${name} BETWEEN ${uuidFloor(ms)}::uuid AND ${uuidCeil(ms)}::uuid`;
   });
   return Prisma.sql`(${Prisma.join(each, ' OR ')})`;
 }

@@ -2,13 +2,15 @@ import type { DeliveryStatus, Outcome, Trigger } from '#domain/attempt-outcome.j
 import { uuidFloor, uuidTimeMs } from '#domain/ids.js';
 import type { PayloadFormat } from '#domain/payload-format.js';
 import type { Statements } from './database.js';
+import { DELIVERY_COLUMNS } from './delivery-log-chunk.js';
+import { type DeliveryFilter, isPaused, listWalks, type PageRequest } from './delivery-log-page.js';
 import {
-  DELIVERY_COLUMNS,
-  type DeliveryFilter,
-  deliveryPage,
-  isPaused,
-  type PageRequest,
-} from './delivery-log-page.js';
+  type ChunkRow,
+  type FoundRows,
+  SEARCH_LIMITS,
+  type SearchLimits,
+  walkAll,
+} from './delivery-log-walk.js';
 import { Prisma } from './generated/client.js';
 
 export interface DeliveryRecord {
@@ -60,6 +62,9 @@ export const ATTEMPTS_SHOWN_MAX = 50;
 /** Ids of attempts are made by another process than the delivery's; both know the database's clock this well. */
 export const CLOCK_SLACK_MS = 60_000;
 
+/** What a chunk says of its rows beside what they are. */
+export const CHUNK_COLUMNS = Prisma.sql`, d.fits, d.is_chunk_end AS "isChunkEnd"`;
+
 /** Which delivery is meant, and whose it has to be; without `merchantId`, anybody's. */
 export interface DeliveryRef {
   readonly id: string;
@@ -69,15 +74,18 @@ export interface DeliveryRef {
 /** What was sent, what came back, and what is still to come. Reads only. */
 export class DeliveryLog {
   readonly #db: Statements;
+  readonly #limits: SearchLimits;
 
-  constructor(db: Statements) {
+  constructor(db: Statements, limits: SearchLimits = SEARCH_LIMITS) {
     this.#db = db;
+    this.#limits = limits;
   }
 
-  /** Newest first. */
-  async list(filter: DeliveryFilter, page: PageRequest): Promise<DeliveryRecord[]> {
-    const query = deliveryPage(filter, page);
-    return query === null ? [] : this.#db.$queryRaw<DeliveryRecord[]>(withDetails(query, filter.merchantId));
+  /** Newest first, as many as are found in the time that a search may take. */
+  list(filter: DeliveryFilter, page: PageRequest): Promise<FoundRows<DeliveryRecord>> {
+    const read = (query: Prisma.Sql): Promise<ChunkRow<DeliveryRecord>[]> =>
+      this.#db.$queryRaw(withDetails(query, filter.merchantId, CHUNK_COLUMNS));
+    return walkAll(listWalks(filter), page, this.#limits, read);
   }
 
   /** Null when there is none, or none of this merchant. */
@@ -113,8 +121,14 @@ export class DeliveryLog {
  * `held` is said here and stored nowhere, so that to pause an endpoint with a million open deliveries writes none of them.
  *
  * The merchant is asked for out here, around the page: within, beside an endpoint, it would mislead the planner.
+ *
+ * @param further columns of the page, after a comma
  */
-export function withDetails(page: Prisma.Sql, merchantId: string | undefined): Prisma.Sql {
+export function withDetails(
+  page: Prisma.Sql,
+  merchantId: string | undefined,
+  further: Prisma.Sql = Prisma.empty,
+): Prisma.Sql {
   const owner =
     merchantId === undefined ? Prisma.empty : Prisma.sql`WHERE d.merchant_id = ${merchantId}::uuid`;
   return Prisma.sql`
@@ -129,6 +143,7 @@ export function withDetails(page: Prisma.Sql, merchantId: string | undefined): P
                       WHERE o.delivery_id = d.id AND o.merchant_id = d.merchant_id AND o.lease_until IS NULL)
            END AS "nextAttemptAt",
            (SELECT e.producer_id FROM events e WHERE e.id = d.event_id AND e.merchant_id = d.merchant_id) AS "producerId"
+           ${further}
     FROM (SELECT page.*, (${isPaused(Prisma.sql`page.endpoint_id`)}) IS TRUE AS is_paused
           FROM (${page}) page) d
     ${owner}
