@@ -25,18 +25,23 @@ export interface Installation {
   stop(): Promise<void>;
 }
 
+export interface InstallationOptions {
+  readonly worker?: 'now' | 'later';
+  readonly workerNodeOptions?: string;
+}
+
 /**
  * One API and one worker, each a process of its own, on a new PostgreSQL with the settings that standalone ships (a commit
  * is on the disk before it is answered), and on a Redis unless the queue is to run on PostgreSQL.
  *
- * @param options `worker`: `later` leaves it to the caller to start it
+ * @param options `worker`: `later` leaves it to the caller to start it; `workerNodeOptions`: its `NODE_OPTIONS`
  * @param parentDirectory where the data go while it runs; on the disk that is to be measured
  * @returns null when a Redis is wanted and there is neither REDIS_URL nor a `redis-server` on the PATH
  */
 export async function startInstallation(
   queue: QueueKind,
   parentDirectory: string,
-  options: { readonly worker: 'now' | 'later' } = { worker: 'now' },
+  options: InstallationOptions = {},
 ): Promise<Installation | null> {
   await using parts = new AsyncDisposableStack();
   await mkdir(parentDirectory, { recursive: true });
@@ -65,14 +70,19 @@ export async function startInstallation(
   const workers: ServiceProcess[] = [];
   const startWorker = async (): Promise<ServiceProcess> => {
     const workerPort = String(await freeLoopbackPort());
-    const worker = await startService('apps/worker/src/main.js', { ...environment, PORT: workerPort });
+    const { workerNodeOptions = '' } = options;
+    const worker = await startService('apps/worker/src/main.js', {
+      ...environment,
+      PORT: workerPort,
+      NODE_OPTIONS: workerNodeOptions,
+    });
     started.defer(() => worker.stop());
     workers.push(worker);
     return worker;
   };
   const started = parts.move();
   try {
-    if (options.worker === 'now') await startWorker();
+    if (options.worker !== 'later') await startWorker();
   } catch (error) {
     await started.disposeAsync();
     throw error;

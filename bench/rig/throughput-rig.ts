@@ -2,7 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { ChildProgram } from './child-program.js';
-import { type Installation, type QueueKind, startInstallation } from './installation.js';
+import {
+  type Installation,
+  type InstallationOptions,
+  type QueueKind,
+  startInstallation,
+} from './installation.js';
 import { cpuUs, parentOf, peakRssBytes } from './process-usage.js';
 import { Producer } from './producer.js';
 import type { LoadCalls, Posted } from './programs/load.js';
@@ -55,10 +60,10 @@ export class ThroughputRig {
   /** @returns null when a Redis is wanted and there is none */
   static async start(
     queue: QueueKind,
-    { worker = 'now', receiverDelayMs = 0 }: { worker?: 'now' | 'later'; receiverDelayMs?: number } = {},
+    { receiverDelayMs = 0, ...options }: InstallationOptions & { readonly receiverDelayMs?: number } = {},
   ): Promise<ThroughputRig | null> {
     await using parts = new AsyncDisposableStack();
-    const installation = await startInstallation(queue, DATA_PARENT, { worker });
+    const installation = await startInstallation(queue, DATA_PARENT, options);
     if (installation === null) return null;
     parts.defer(() => installation.stop());
     const receiver = new ChildProgram<ReceiverCalls>('receiver');
@@ -181,6 +186,14 @@ export class ThroughputRig {
         throw new Error('deliveries are still open: the run has broken down');
       await delay(LOOK_MS);
     }
+  }
+
+  /** Attempts that are leased now, of all endpoints. */
+  async inFlight(): Promise<number> {
+    const { rows } = await this.database.query<{ count: number }>(
+      'SELECT coalesce(sum(in_flight), 0)::int AS count FROM endpoint_gates',
+    );
+    return rows[0]?.count ?? Number.NaN;
   }
 
   /** Deliveries that did not succeed, and events without their deliveries: 0, or the measure is worth nothing. */
