@@ -238,12 +238,11 @@ describe('the breaker', () => {
     expect(await gateOf(endpointId)).toMatchObject({ breaker_state: 'closed' });
     await age(endpointId, BREAKER.windowSecondsMin);
     const [opening, ...late] = await claim(ids.slice(100, 103));
-    // This process knows PostgreSQL's clock to within a few milliseconds; real attempts are in flight for longer.
-    const startedAtMs = rig.clock.nowMs() - 50;
-    await settle([opening as Claimed], { ...TIMEOUT, startedAtMs }, LATER);
+    await settle([opening as Claimed], { ...TIMEOUT, startedAtMs: rig.clock.nowMs() }, LATER);
     expect(await gateOf(endpointId)).toMatchObject({ breaker_state: 'open', breaker_probe_wait_ms: 5_000 });
     // Those that were in flight then are no probes.
-    await settle(late, { ...TIMEOUT, startedAtMs }, LATER);
+    // Claimed before it opened, though sent after.
+    await settle(late, { ...TIMEOUT, startedAtMs: rig.clock.nowMs() + 50 }, LATER);
     expect(await gateOf(endpointId)).toMatchObject({ breaker_state: 'open', breaker_probe_wait_ms: 5_000 });
     expect(await claim(ids.slice(101))).toEqual([]);
 

@@ -98,7 +98,7 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
       SELECT i.*, o.single, o.hint_number, o.is_leased,
              ${
                mayFail
-                 ? Prisma.sql`o.lane, CASE WHEN o.delivery_id IS NULL THEN 'superseded'
+                 ? Prisma.sql`o.lane, o.leased_at, CASE WHEN o.delivery_id IS NULL THEN 'superseded'
                   WHEN i.step = 'succeeded' THEN 'succeeded'
                   WHEN o.lease_token IS DISTINCT FROM i.lease_token THEN 'superseded'
                   WHEN o.single THEN 'single_failed'
@@ -106,13 +106,13 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
                   WHEN o.is_closed THEN 'cancelled'
                   ELSE 'retrying'
              END`
-                 : Prisma.sql`NULL AS lane, CASE WHEN o.delivery_id IS NULL THEN 'superseded' ELSE 'succeeded' END`
+                 : Prisma.sql`NULL AS lane, NULL::timestamptz AS leased_at, CASE WHEN o.delivery_id IS NULL THEN 'superseded' ELSE 'succeeded' END`
              } AS verdict
       FROM input i
       LEFT JOIN open o USING (delivery_id)
     ), displaced AS (
       SELECT o.delivery_id, o.attempt_id, o.attempt_number, o.trigger, e.url, decided.merchant_id,
-             o.lease_until - (e.timeout_ms + ${LEASE_GRACE_MS}) * interval '1 millisecond' AS lease_started_at
+             ${LEASED_AT} AS lease_started_at
       FROM decided
       JOIN open o ON o.delivery_id = decided.delivery_id AND o.is_leased AND o.lease_token <> decided.lease_token
       JOIN endpoints e ON e.id = o.endpoint_id
@@ -205,13 +205,13 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
       SELECT g.endpoint_id, g.merchant_id, g.breaker_state, g.window_started_at, g.window_attempts AS attempts_before,
              g.window_failures AS failures_before, g.failing_since, g.failing_told_at, g.is_failing_told,
              g.status = 'disabled' ${afterFailures(Prisma.sql`OR g.endpoint_id IN (SELECT id FROM gone)`)} AS is_closed, ended.*,
-             -- What was in flight when the breaker opened, and fails after that, says nothing new.
-             to_timestamp(ended.latest_started_ms / 1000) > g.breaker_changed_at AS is_probe
+             -- What was claimed when the breaker opened, and fails after that, says nothing new.
+             coalesce(ended.latest_leased_at > g.breaker_changed_at, false) AS is_probe
       FROM (SELECT endpoint_id AS id,
                    bool_or(step = 'succeeded') AS has_success,
                    count(*) FILTER (WHERE step <> 'succeeded')::int AS failures,
                    count(*)::int AS attempts,
-                   max(started_at_ms) AS latest_started_ms,
+                   max(leased_at) FILTER (WHERE verdict <> 'superseded') AS latest_leased_at,
                    count(*) FILTER (WHERE is_breaker_failure)::int AS breaker_failures,
                    bool_or(duration_ms > ${SLOW_AFTER_MS}) AS is_slow,
                    bool_or(step = 'succeeded' AND NOT is_operational) AS has_told_success,
@@ -327,12 +327,15 @@ function statement(db: Statements, settlements: readonly Settlement[]): Promise<
     SELECT position, verdict, hint_number + 1 AS hint_number, lane FROM decided`;
 }
 
+/** When an open delivery's lease began, by its endpoint's timeout as it is now. */
+const LEASED_AT = Prisma.sql`o.lease_until - (e.timeout_ms + ${LEASE_GRACE_MS}) * interval '1 millisecond'`;
+
 /** Locks what is open of these deliveries: what becomes of it depends on what it is. */
 function lockedOpen(ids: string): Prisma.Sql {
   return Prisma.sql`
       SELECT o.delivery_id, o.endpoint_id, o.lease_token, o.single, o.hint_number, g.lane,
              o.lease_until IS NOT NULL AS is_leased, o.attempt_id, o.attempt_number, o.trigger, o.lease_until,
-             g.status = 'disabled' OR e.deleted_at IS NOT NULL AS is_closed
+             ${LEASED_AT} AS leased_at, g.status = 'disabled' OR e.deleted_at IS NOT NULL AS is_closed
       FROM open_deliveries o
       JOIN endpoint_gates g ON g.endpoint_id = o.endpoint_id
       JOIN endpoints e ON e.id = o.endpoint_id
