@@ -67,8 +67,9 @@ export class Sweep {
     for (let index = 0; index < due.gates.length; index++) {
       const gate = due.gates[(index + offset) % due.gates.length] as Gate;
       if (gate.lane !== lane) continue;
-      const room = Math.min(gate.room(nowMs), this.worker.room(gate, lane, true));
-      const count = Math.min(room - gate.freshHints(nowMs), perEndpointMax, due.count(gate));
+      const ofGate = gate.room(nowMs) - gate.freshHints(nowMs);
+      const room = Math.min(ofGate, this.worker.room(gate, lane, true));
+      const count = Math.min(room, perEndpointMax, due.count(gate));
       if (count > 0) found.push({ gate, count });
     }
     return found;

@@ -26,7 +26,7 @@ const ENDPOINTS_WITH_OPEN = Prisma.sql`
 
 /**
  * Marks deliveries of a lane that are due and that no live hint speaks of, as far as they are among the oldest of their
- * endpoint that there is room for. Endpoints are walked by jumps through the index, so that a million open deliveries of
+ * endpoint that its gate has room for. Endpoints are walked by jumps through the index, so that a million open deliveries of
  * one cost the others nothing, and in an order that differs each time, so that none is always last.
  *
  * in:  a lane; how many in all, how many of one endpoint
@@ -49,29 +49,33 @@ function takeOfLane(db: Statements, lane: Lane, limits: TakeLimits): Promise<Due
   const ofMerchant = roomLeft(rooms.merchants, rooms.perMerchant, Prisma.sql`g.merchant_id`);
   return db.$queryRaw<DueDelivery[]>`
     WITH RECURSIVE ${ENDPOINTS_WITH_OPEN}, open_gates AS MATERIALIZED (
-      SELECT g.endpoint_id, g.merchant_id, least(${ROOM}, ${ofEndpoint}) AS room, ${ofMerchant} AS merchant_room
+      SELECT g.endpoint_id, g.merchant_id, ${ROOM} AS gate_room, ${ofEndpoint} AS room, ${ofMerchant} AS merchant_room
       FROM endpoint_ids
       JOIN endpoint_gates g ON g.endpoint_id = endpoint_ids.endpoint_id AND g.lane = ${lane}
       JOIN endpoints e ON e.id = g.endpoint_id
     ), due AS (
       SELECT oldest.delivery_id, gates.merchant_id, gates.merchant_room,
              row_number() OVER (PARTITION BY oldest.endpoint_id ORDER BY oldest.due_at) AS rank
-      FROM (SELECT * FROM open_gates WHERE room > 0 AND merchant_room > 0 ORDER BY random()) AS gates
+      FROM (SELECT * FROM open_gates WHERE gate_room > 0 AND room > 0 AND merchant_room > 0 ORDER BY random()) AS gates
       CROSS JOIN LATERAL (
-        -- What has just been hinted counts as well: it has the first claim to the room, and the oldest go first.
-        SELECT o.delivery_id, o.endpoint_id, o.due_at, o.hinted_until
-        FROM open_deliveries o
-        WHERE o.endpoint_id = gates.endpoint_id
-          AND o.due_at <= now()
-          AND o.lease_until IS NULL
-          AND o.unknowns < ${SUSPECT}
-          AND NOT o.blocked
-          AND (o.hinted_until <= now()
-               OR o.hinted_until > now() + ${HINT_TTL_MS - FRESH_HINT_MS} * interval '1 millisecond')
-        ORDER BY o.due_at
+        SELECT delivery_id, endpoint_id, due_at
+        FROM (
+          -- What has just been hinted counts against the gate: it has the first claim to its room, and the oldest go first.
+          SELECT o.delivery_id, o.endpoint_id, o.due_at, o.hinted_until
+          FROM open_deliveries o
+          WHERE o.endpoint_id = gates.endpoint_id
+            AND o.due_at <= now()
+            AND o.lease_until IS NULL
+            AND o.unknowns < ${SUSPECT}
+            AND NOT o.blocked
+            AND (o.hinted_until <= now()
+                 OR o.hinted_until > now() + ${HINT_TTL_MS - FRESH_HINT_MS} * interval '1 millisecond')
+          ORDER BY o.due_at
+          LIMIT gates.gate_room
+        ) AS oldest
+        WHERE hinted_until <= now()
         LIMIT gates.room
       ) AS oldest
-      WHERE oldest.hinted_until <= now()
     ), chosen AS (
       SELECT delivery_id
       FROM (SELECT *, row_number() OVER (PARTITION BY merchant_id ORDER BY rank) AS merchant_rank
