@@ -20,7 +20,7 @@ const SUFFIX = /^[0-7][0-9a-hjkmnp-tv-z]{25}$/;
 
 /**
  * The TypeID (TypeID specification 0.3) of a UUID in canonical form. Every request and every answer has some, so it is
- * encoded twenty bits at a time here: the library goes by bytes and single letters, at five times the cost.
+ * encoded twenty bits at a time here: the library goes by bytes and single letters, at more than twice the cost.
  */
 export function formatId(prefix: IdPrefix, uuid: string): string {
   const hex = uuid.slice(0, 8) + uuid.slice(9, 13) + uuid.slice(14, 18) + uuid.slice(19, 23) + uuid.slice(24);

@@ -82,3 +82,35 @@ test("errors say whose fault they are: a row's, or the database's", async () => 
   ]);
   await nowhere.close();
 });
+
+test('what runs in order begins when the one before has committed, and one that fails does not concern the next', async () => {
+  const { inOrder } = statements;
+  const name = 'in order';
+  const answers = await Promise.allSettled([
+    inOrder.$executeRaw`INSERT INTO merchants (id, name) SELECT gen_random_uuid(), ${name} FROM pg_sleep(0.05)`,
+    inOrder.$queryRaw`SELECT 1 / ${0}::int`,
+    inOrder.$queryRaw<object[]>`SELECT count(*)::int AS count FROM merchants WHERE name = ${name}`,
+  ]);
+  expect(answers).toMatchObject([
+    { status: 'fulfilled', value: 1 },
+    { status: 'rejected', reason: { code: '22012' } },
+    { status: 'fulfilled', value: [{ count: 1 }] },
+  ]);
+  await inOrder.$executeRaw`DELETE FROM merchants WHERE name = ${name}`;
+});
+
+test('a connection that breaks fails what was sent on it as the database being away, and is replaced', async () => {
+  const { inOrder } = statements;
+  const pidOf = async (): Promise<number> => {
+    const [row] = await inOrder.$queryRaw<{ pid: number }[]>`SELECT pg_backend_pid() AS pid`;
+    return row?.pid ?? 0;
+  };
+  const pid = await pidOf();
+  const broken = Promise.allSettled([
+    inOrder.$queryRaw`SELECT pg_terminate_backend(${pid}::int), pg_sleep(5)`,
+    inOrder.$queryRaw`SELECT 2`,
+  ]);
+  for (const answer of await broken)
+    expect(answer.status === 'rejected' && isDatabaseAway(answer.reason)).toBe(true);
+  expect(await pidOf()).not.toBe(pid);
+});
