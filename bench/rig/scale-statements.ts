@@ -245,9 +245,9 @@ export function insertStats(nowMs: number): readonly [packed: string, counted: s
     GROUP BY 1, 2, 3, 4, 5`;
   return [
     `INSERT INTO delivery_stats_packed (endpoint_id, period_start, merchant_id, counts)
-     SELECT endpoint_id, period, merchant_id, jsonb_object_agg(outcome, buckets)
+     SELECT endpoint_id, period, merchant_id, json_object_agg(outcome, buckets)
      FROM (SELECT endpoint_id, period, merchant_id, outcome,
-                  jsonb_agg(jsonb_build_array(bucket, attempts) ORDER BY bucket) AS buckets
+                  json_agg(json_build_array(bucket, attempts) ORDER BY bucket) AS buckets
            FROM (${counts(`< ${packedUntilMs}`)}) AS counts
            GROUP BY 1, 2, 3, 4) AS by_outcome
      GROUP BY 1, 2, 3`,

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { latencyBucket, latencyBucketFloorMs, latencyQuantilesMs } from './latency-histogram.js';
+import { latencyBucket, latencyBucketFloorMs, LatencyHistogram } from './latency-histogram.js';
 
 test('small durations have a bucket each, larger ones eight to a power of two', () => {
   expect([0, 1, 7, 8, 9, 15, 16, 17, 18, 31, 32, 10_000].map(latencyBucket)).toEqual([
@@ -25,13 +25,27 @@ test('a duration lies in its bucket, which is at most an eighth wide, and bucket
   );
 });
 
+function histogramOf(durations: readonly number[]): LatencyHistogram {
+  const histogram = new LatencyHistogram();
+  for (const ms of durations) histogram.add(latencyBucket(ms), 1);
+  return histogram;
+}
+
 test('a quantile is the middle of the bucket that the exact one, by nearest rank, is in', () => {
-  const count = (durations: readonly number[]) =>
-    durations.map((ms) => ({ bucket: latencyBucket(ms), count: 1 }));
-  expect(latencyQuantilesMs([], [0.5])).toBeNull();
-  expect(latencyQuantilesMs(count([3, 1, 2, 4]), [0.95, 0.5])).toEqual([4, 2]);
-  expect(latencyQuantilesMs(count([10_000]), [0.99])).toEqual([9_728]);
-  expect(() => latencyQuantilesMs(count([1]), [1.1])).toThrow(RangeError);
+  expect(histogramOf([]).quantilesMs([0.5])).toBeNull();
+  expect(histogramOf([3, 1, 2, 4]).quantilesMs([0.95, 0.5])).toEqual([4, 2]);
+  expect(histogramOf([10_000]).quantilesMs([0.99])).toEqual([9_728]);
+  expect(() => histogramOf([1]).quantilesMs([1.1])).toThrow(RangeError);
+});
+
+test('what is added up has the quantiles of all', () => {
+  const all = histogramOf([3, 10_000]);
+  all.addAll(histogramOf([1, 4, 90_000]));
+  all.addAll(histogramOf([]));
+  expect(all.total).toBe(5);
+  expect(all.quantilesMs([0.5, 0.8, 1])).toEqual(
+    histogramOf([1, 3, 4, 10_000, 90_000]).quantilesMs([0.5, 0.8, 1]),
+  );
 });
 
 test('a quantile is within a sixteenth of the exact one', () => {
@@ -44,8 +58,7 @@ test('a quantile is within a sixteenth of the exact one', () => {
       (durations, q) => {
         const sorted = durations.toSorted((a, b) => a - b);
         const exact = sorted[Math.max(1, Math.ceil(q * sorted.length)) - 1] ?? Number.NaN;
-        const counts = durations.map((ms) => ({ bucket: latencyBucket(ms), count: 1 }));
-        const [read = Number.NaN] = latencyQuantilesMs(counts, [q]) ?? [];
+        const [read = Number.NaN] = histogramOf(durations).quantilesMs([q]) ?? [];
         expect(Math.abs(read - exact)).toBeLessThanOrEqual(exact / 16);
         if (exact < 16) expect(read).toBe(exact);
       },

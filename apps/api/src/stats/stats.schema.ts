@@ -2,7 +2,7 @@ import * as z from 'zod';
 import type { OutcomeCounts } from '#adapters/postgres/delivery-stats.js';
 import { type Outcome, OUTCOMES } from '#domain/attempt-outcome.js';
 import { formatId, ID_PREFIXES } from '#domain/ids.js';
-import { latencyQuantilesMs } from '#domain/latency-histogram.js';
+import { LatencyHistogram } from '#domain/latency-histogram.js';
 import { parseWindowMs, type StatsWindow } from '#domain/stats-window.js';
 import { idOf, instant } from '../http/fields.js';
 
@@ -108,13 +108,17 @@ function summarize(steps: readonly OutcomeCounts[]): Omit<z.infer<typeof point>,
 }
 
 function count(steps: readonly OutcomeCounts[], outcome: Outcome): number {
-  let sum = 0;
-  for (const step of steps) for (const counted of step.get(outcome) ?? []) sum += counted.count;
-  return sum;
+  return steps.reduce((sum, step) => sum + (step.get(outcome)?.total ?? 0), 0);
 }
 
 function quantiles(steps: readonly OutcomeCounts[]): StatsView['latency_ms'] {
-  const counts = steps.flatMap((step) => TIMED_OUTCOMES.flatMap((outcome) => step.get(outcome) ?? []));
-  const [p50, p95, p99] = latencyQuantilesMs(counts, [0.5, 0.95, 0.99]) ?? [];
+  const all = new LatencyHistogram();
+  for (const step of steps) {
+    for (const outcome of TIMED_OUTCOMES) {
+      const histogram = step.get(outcome);
+      if (histogram !== undefined) all.addAll(histogram);
+    }
+  }
+  const [p50, p95, p99] = all.quantilesMs([0.5, 0.95, 0.99]) ?? [];
   return p50 === undefined || p95 === undefined || p99 === undefined ? null : { p50, p95, p99 };
 }

@@ -1,11 +1,11 @@
 import { type Outcome, OUTCOMES } from '#domain/attempt-outcome.js';
-import type { BucketCount } from '#domain/latency-histogram.js';
+import { LatencyHistogram } from '#domain/latency-histogram.js';
 import type { StatsWindow } from '#domain/stats-window.js';
 import type { Statements } from './database.js';
 import { Prisma } from './generated/client.js';
 
 /** The durations of attempts, by how they ended; an outcome that did not occur is absent. */
-export type OutcomeCounts = ReadonlyMap<Outcome, readonly BucketCount[]>;
+export type OutcomeCounts = ReadonlyMap<Outcome, LatencyHistogram>;
 
 interface Row {
   readonly periodStart: Date;
@@ -27,15 +27,12 @@ export async function readStats(
 ): Promise<OutcomeCounts[]> {
   const rows = await db.$queryRaw<Row[]>(statsQuery(endpoint, window));
   const { fromMs, toMs, stepMs } = window;
-  const steps = Array.from(
-    { length: (toMs - fromMs) / stepMs },
-    () => new Map<Outcome, Map<number, number>>(),
-  );
+  const steps = Array.from({ length: (toMs - fromMs) / stepMs }, () => new Map<Outcome, LatencyHistogram>());
   for (const { periodStart, counts } of rows) {
     const step = steps[Math.floor((periodStart.getTime() - fromMs) / stepMs)];
     if (step !== undefined) add(step, JSON.parse(counts) as Packed);
   }
-  return steps.map((step) => new Map([...step].map(([outcome, buckets]) => [outcome, listed(buckets)])));
+  return steps;
 }
 
 /** One statement, and so one snapshot: what is counted moves from the one table to the other. */
@@ -60,16 +57,12 @@ export function statsQuery(
     GROUP BY step, outcome`;
 }
 
-function add(step: Map<Outcome, Map<number, number>>, counts: Packed): void {
+function add(step: Map<Outcome, LatencyHistogram>, counts: Packed): void {
   for (const outcome of OUTCOMES) {
     const pairs = counts[outcome];
     if (pairs === undefined) continue;
-    let buckets = step.get(outcome);
-    if (buckets === undefined) step.set(outcome, (buckets = new Map<number, number>()));
-    for (const [bucket, count] of pairs) buckets.set(bucket, (buckets.get(bucket) ?? 0) + count);
+    let histogram = step.get(outcome);
+    if (histogram === undefined) step.set(outcome, (histogram = new LatencyHistogram()));
+    for (const [bucket, count] of pairs) histogram.add(bucket, count);
   }
-}
-
-function listed(buckets: ReadonlyMap<number, number>): BucketCount[] {
-  return [...buckets].map(([bucket, count]) => ({ bucket, count }));
 }

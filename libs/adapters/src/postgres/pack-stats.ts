@@ -69,13 +69,13 @@ async function pack(
       FROM (SELECT * FROM counted
             UNION ALL
             SELECT r.endpoint_id, r.period, r.merchant_id, o.key, (b.value ->> 0)::smallint, (b.value ->> 1)::bigint
-            FROM repacked r, jsonb_each(r.counts) AS o, jsonb_array_elements(o.value) AS b) AS parts
+            FROM repacked r, json_each(r.counts) AS o, json_array_elements(o.value) AS b) AS parts
       GROUP BY 1, 2, 3, 4, 5
     ), written AS (
       INSERT INTO delivery_stats_packed (endpoint_id, period_start, merchant_id, counts)
-      SELECT endpoint_id, period, merchant_id, jsonb_object_agg(outcome, buckets)
+      SELECT endpoint_id, period, merchant_id, json_object_agg(outcome, buckets)
       FROM (SELECT endpoint_id, period, merchant_id, outcome,
-                   jsonb_agg(jsonb_build_array(latency_bucket, attempts) ORDER BY latency_bucket) AS buckets
+                   json_agg(json_build_array(latency_bucket, attempts) ORDER BY latency_bucket) AS buckets
             FROM merged GROUP BY 1, 2, 3, 4) AS by_outcome
       GROUP BY 1, 2, 3
     )
