@@ -18,7 +18,8 @@ RUN npm ci --omit=dev --omit=optional --ignore-scripts \
   && rm -f *.cockroachdb.* *.mysql.* *.sqlite.* *.sqlserver.*
 
 FROM node:24-bookworm-slim
-ENV NODE_ENV=production HOST=0.0.0.0 PORT=8080
+# Of an arena for each thread that ever allocated, much stays unused for good: some 20 MB of a busy worker.
+ENV NODE_ENV=production HOST=0.0.0.0 PORT=8080 MALLOC_ARENA_MAX=2
 WORKDIR /app
 # Compose puts volumes here; a new named volume takes over owner and mode.
 RUN install -d -o node -g node -m 0700 /var/lib/posthorn/keys \

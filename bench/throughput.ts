@@ -316,10 +316,6 @@ function tellTargets(results: readonly Measured[], memory: readonly WorkerMemory
   atLeast('end to end on PostgreSQL alone', ratioOf('postgres', 'end to end'), TARGET.end_to_end_on_postgres);
   atMost('idle latency p50 in ms', onRedis?.latency.idle.p50_ms, TARGET.idle_p50_ms);
   atMost('idle latency p99 in ms', onRedis?.latency.idle.p99_ms, TARGET.idle_p99_ms);
-  for (const { node_options: options, worker_rss_bytes: bytes } of memory)
-    atMost(
-      `worker's memory in MB${options && ` with ${options}`}`,
-      Math.round(bytes / 1e6),
-      TARGET.worker_rss_mb,
-    );
+  for (const { heap, worker_rss_bytes: bytes } of memory)
+    atMost(`worker's memory in MB, ${heap} heap`, Math.round(bytes / 1e6), TARGET.worker_rss_mb);
 }

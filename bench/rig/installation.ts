@@ -25,16 +25,25 @@ export interface Installation {
   stop(): Promise<void>;
 }
 
+/** `usual`: as V8 sizes it by itself. `small`: as `docker-compose.yml` starts its worker. */
+export type WorkerHeap = 'usual' | 'small';
+
 export interface InstallationOptions {
   readonly worker?: 'now' | 'later';
-  readonly workerNodeOptions?: string;
+  readonly workerHeap?: WorkerHeap;
 }
+
+/** Node's arguments and the allocator's setting of a small heap. The second one does not limit the heap, only how lazily it is looked at. */
+const SMALL_HEAP = {
+  arguments: ['--max-semi-space-size=16', '--heap-growing-percent=50'],
+  environment: { MALLOC_ARENA_MAX: '2' },
+};
 
 /**
  * One API and one worker, each a process of its own, on a new PostgreSQL with the settings that standalone ships (a commit
  * is on the disk before it is answered), and on a Redis unless the queue is to run on PostgreSQL.
  *
- * @param options `worker`: `later` leaves it to the caller to start it; `workerNodeOptions`: its `NODE_OPTIONS`
+ * @param options `worker`: `later` leaves it to the caller to start it
  * @param parentDirectory where the data go while it runs; on the disk that is to be measured
  * @returns null when a Redis is wanted and there is neither REDIS_URL nor a `redis-server` on the PATH
  */
@@ -70,12 +79,12 @@ export async function startInstallation(
   const workers: ServiceProcess[] = [];
   const startWorker = async (): Promise<ServiceProcess> => {
     const workerPort = String(await freeLoopbackPort());
-    const { workerNodeOptions = '' } = options;
-    const worker = await startService('apps/worker/src/main.js', {
-      ...environment,
-      PORT: workerPort,
-      NODE_OPTIONS: workerNodeOptions,
-    });
+    const heap = options.workerHeap === 'small' ? SMALL_HEAP : { arguments: [], environment: {} };
+    const worker = await startService(
+      'apps/worker/src/main.js',
+      { ...environment, ...heap.environment, PORT: workerPort },
+      heap.arguments,
+    );
     started.defer(() => worker.stop());
     workers.push(worker);
     return worker;

@@ -22,20 +22,26 @@ export interface ServiceProcess {
  * Starts a built program of Posthorn as a process of its own and waits until `/readyz` on its port says yes.
  *
  * @param program below `dist`, such as `apps/api/src/main.js`
+ * @param nodeArguments before those that every program is started with
  * @throws Error with the end of its output when it ends, or is not ready in time
  */
 export async function startService(
   program: string,
   environment: Readonly<Record<string, string>> & { readonly PORT: string },
+  nodeArguments: readonly string[] = [],
 ): Promise<ServiceProcess> {
   const profiling = PROFILES === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${PROFILES}`];
-  const child = spawn(process.execPath, [...profiling, '--enable-source-maps', join(DIST, program)], {
-    // Nothing of the caller's settings reaches it.
-    env: { PATH: process.env['PATH'], ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    // Ctrl-C is for the benchmark, which stops its processes in order.
-    detached: true,
-  });
+  const child = spawn(
+    process.execPath,
+    [...nodeArguments, ...profiling, '--enable-source-maps', join(DIST, program)],
+    {
+      // Nothing of the caller's settings reaches it.
+      env: { PATH: process.env['PATH'], ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      // Ctrl-C is for the benchmark, which stops its processes in order.
+      detached: true,
+    },
+  );
   const output = collectOutput(child);
   const exited = once(child, 'exit');
   const killOnExit = (): void => void child.kill('SIGKILL');

@@ -1,19 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import type { WorkerHeap } from './installation.js';
 import { ThroughputRig } from './throughput-rig.js';
 
 /** With it, some 2,500 a second fill every slot of the fast lane, and leave time to look at it. */
 const FULL_RECEIVER_MS = 200;
-/** As the guide for operators has it, for machines with little memory. */
-const SMALL_HEAP = '--max-old-space-size=256 --max-semi-space-size=16';
+
 export interface WorkerMemory {
-  /** Of the worker's `NODE_OPTIONS`. */
-  readonly node_options: string;
+  readonly heap: WorkerHeap;
   readonly in_flight: number;
   readonly worker_rss_bytes: number;
   readonly deliveries_per_second: number;
 }
 
-/** What a worker is resident with while its slots are full, by default and where V8 is told to keep its heap small. */
+/** What a worker is resident with while its slots are full, with either heap. */
 export async function measureMemory({
   merchants,
   seconds,
@@ -24,10 +23,10 @@ export async function measureMemory({
   readonly signal: AbortSignal;
 }): Promise<WorkerMemory[]> {
   const measured: WorkerMemory[] = [];
-  for (const workerNodeOptions of ['', SMALL_HEAP]) {
+  for (const workerHeap of ['usual', 'small'] as const) {
     signal.throwIfAborted();
     await using parts = new AsyncDisposableStack();
-    const rig = await ThroughputRig.start('redis', { receiverDelayMs: FULL_RECEIVER_MS, workerNodeOptions });
+    const rig = await ThroughputRig.start('redis', { receiverDelayMs: FULL_RECEIVER_MS, workerHeap });
     if (rig === null) return [];
     parts.defer(() => rig.stop());
     const merchantIds = await rig.addMerchants(merchants);
@@ -39,13 +38,13 @@ export async function measureMemory({
     }
     const { deliveriesPerSecond } = await running;
     const memory = {
-      node_options: workerNodeOptions,
+      heap: workerHeap,
       in_flight: inFlight,
       worker_rss_bytes: rig.peakRss()['worker'] ?? 0,
       deliveries_per_second: Math.round(deliveriesPerSecond),
     };
     console.log(
-      `worker's memory with up to ${inFlight} in flight${workerNodeOptions && ` and ${workerNodeOptions}`}: ` +
+      `worker's memory with up to ${inFlight} in flight, ${workerHeap} heap: ` +
         `${mib(memory.worker_rss_bytes)} MiB at ${memory.deliveries_per_second}/s`,
     );
     measured.push(memory);

@@ -1,3 +1,4 @@
+import { brandedNames } from '#domain/branded-names.js';
 import { formatId } from '#domain/ids.js';
 import { buildPayload } from '#domain/payload-format.js';
 import { allSignatureHeaders } from '#domain/signature.js';
@@ -31,13 +32,14 @@ export function signRequest(
   const body = buildPayload(claim.payloadFormat, { ...event, publicId: eventId });
   const { secrets, privateKeys } = target;
   const input = { secrets, privateKeys, eventId, unixSeconds, body, headerPrefix: brand.headerPrefix };
+  const names = brandedNames(brand.headerPrefix);
   const own: Header[] = [
-    ['content-type', 'application/json'],
+    CONTENT_TYPE,
     ['user-agent', brand.userAgent],
-    [`${brand.headerPrefix}-Event-Id`, eventId],
-    [`${brand.headerPrefix}-Event-Type`, event.type],
-    [`${brand.headerPrefix}-Delivery-Id`, formatId('dlv', claim.deliveryId)],
-    [`${brand.headerPrefix}-Attempt`, String(claim.attemptNumber)],
+    [names.eventId, eventId],
+    [names.eventType, event.type],
+    [names.deliveryId, formatId('dlv', claim.deliveryId)],
+    [names.attempt, String(claim.attemptNumber)],
   ];
   const headers = own.slice();
   const loggedHeaders = own;
@@ -52,6 +54,7 @@ export function signRequest(
   return { body, headers, loggedHeaders };
 }
 
+const CONTENT_TYPE: Header = ['content-type', 'application/json'];
 const REDACTED = '***';
 /** Come with a signature, but hold nothing secret, and are what a support engineer needs to check one. */
 const REVEALED_HEADERS: ReadonlySet<string> = new Set(['webhook-id', 'webhook-timestamp']);
