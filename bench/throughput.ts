@@ -12,6 +12,8 @@ import { receiptDistribution, sendSteadily } from './rig/steady-load.js';
 import { type Cost, ThroughputRig } from './rig/throughput-rig.js';
 
 const IS_QUICK = process.argv.includes('--quick');
+/** Nothing but what a worker is resident with. */
+const IS_MEMORY = process.argv.includes('--memory');
 const SIZE = IS_QUICK
   ? {
       rounds: 1,
@@ -63,7 +65,14 @@ interface Measured {
   readonly lost: number;
 }
 
-process.exitCode = await runBenchmark(IS_QUICK ? 'throughput-quick' : 'throughput', run);
+const NAME = IS_MEMORY ? 'worker-memory' : IS_QUICK ? 'throughput-quick' : 'throughput';
+process.exitCode = await runBenchmark(NAME, IS_MEMORY ? runMemory : run);
+
+async function runMemory(signal: AbortSignal): Promise<object | null> {
+  const memory = await measureMemory({ merchants: MERCHANTS, seconds: SIZE.seconds, signal });
+  tellTargets([], memory);
+  return { target: TARGET, memory };
+}
 
 async function run(signal: AbortSignal): Promise<object | null> {
   await using parts = new AsyncDisposableStack();

@@ -35,7 +35,7 @@ export interface InstallationOptions {
 
 /** Node's arguments and the allocator's setting of a small heap. The second one does not limit the heap, only how lazily it is looked at. */
 const SMALL_HEAP = {
-  arguments: ['--max-semi-space-size=16', '--heap-growing-percent=50'],
+  arguments: ['--max-semi-space-size=16', '--heap-growing-percent=30'],
   environment: { MALLOC_ARENA_MAX: '2' },
 };
 

@@ -9,8 +9,8 @@ export interface SearchLimits {
 }
 
 /**
- * What has fewer rows to look at is always searched to its end. When each of them has to be read from disk, at some 80 µs, this
- * many, or after a quick chunk twice as many, are still looked at in the 50 ms that a list may take.
+ * What has fewer rows to look at is always searched to its end. When each of them has to be read from disk, this many are still
+ * looked at in the time that a list may take.
  */
 const CHUNK_ROWS = 200;
 
@@ -18,10 +18,16 @@ const CHUNK_ROWS = 200;
 const BUDGET_MS = 25;
 
 /**
- * The chunk after one that took less than this share of the budget is twice as large. From memory, looking at a thousand rows
- * takes a fraction of what a statement costs by itself; even twice as long, the next one goes little over the budget.
+ * The chunk after one that took less than this share of the budget is twice as large: from memory, looking at some hundred rows
+ * takes a fraction of what a statement costs by itself.
  */
 const QUICK_SHARE = 1 / 3;
+
+/** Of a row that has to be read from disk. What comes next is older, and so may be, though all was in memory so far. */
+const COLD_ROW_MS = 0.08;
+
+/** How far over the budget a chunk of nothing but such rows may go. */
+const OVERTIME_MS = 10;
 
 export const SEARCH_LIMITS: SearchLimits = { chunkRows: CHUNK_ROWS, budgetMs: BUDGET_MS };
 
@@ -68,7 +74,8 @@ export async function walkAll<Row extends { readonly id: string }>(
       const startedMs = nowMs;
       nowMs = performance.now();
       if (nowMs >= endMs) return furthest(walkers);
-      if (nowMs - startedMs < budgetMs * QUICK_SHARE) walker.chunkRows *= 2;
+      const wanted = walker.chunkRows * (nowMs - startedMs < budgetMs * QUICK_SHARE ? 2 : 1);
+      walker.chunkRows = Math.min(wanted, Math.ceil((endMs - nowMs + OVERTIME_MS) / COLD_ROW_MS));
     }
   }
   return { rows: [], searchedToId: null };
