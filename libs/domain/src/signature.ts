@@ -1,5 +1,4 @@
 import { createHmac, createSecretKey, type KeyObject, sign } from 'node:crypto';
-import { brandedNames } from './branded-names.js';
 
 /**
  * How a delivery proves where it comes from: HMAC-SHA256 under the endpoint's secret, and in the last one Ed25519 under
@@ -36,19 +35,17 @@ export interface SigningInput {
 /** Marks a secret of the Standard Webhooks specification, whose key is the base64 that follows. */
 export const STANDARD_SECRET_PREFIX = 'whsec_';
 
-const STANDARD_HEADER_NAMES: readonly string[] = ['webhook-id', 'webhook-timestamp', 'webhook-signature'];
-
 /** Names of the headers that a signature occupies, in the order of {@link signatureHeaders}. */
 export function signatureHeaderNames(spec: SignatureSpec, headerPrefix: string): readonly string[] {
   switch (spec.scheme) {
     case 'sha256-hex':
     case 'timestamped':
-      return [spec.header ?? brandedNames(headerPrefix).signature];
+      return [spec.header ?? `${headerPrefix}-Signature`];
     case 'hex':
       return [spec.header ?? 'X-Signature'];
     case 'standard-webhooks':
     case 'standard-webhooks-ed25519':
-      return STANDARD_HEADER_NAMES;
+      return ['webhook-id', 'webhook-timestamp', 'webhook-signature'];
     default:
       return unknownScheme(spec.scheme);
   }
@@ -68,8 +65,6 @@ export function allSignatureHeaders(
   specs: readonly SignatureSpec[],
   input: SigningInput,
 ): [name: string, value: string][] {
-  const [only] = specs;
-  if (only !== undefined && specs.length === 1) return signatureHeaders(only, input);
   const headers = new Map<string, string>();
   for (const [name, value] of specs.flatMap((spec) => signatureHeaders(spec, input))) {
     const before = headers.get(name);
@@ -96,17 +91,19 @@ function signatureValues(scheme: SignatureScheme, input: SigningInput): readonly
   if (oldest === undefined) throw new RangeError('signing needs at least one secret');
   switch (scheme) {
     case 'sha256-hex':
-      return [`sha256=${hmac(oldest, '', body, 'hex')}`];
+      return [`sha256=${hmac(oldest, '', body).toString('hex')}`];
     case 'hex':
-      return [hmac(oldest, '', body, 'hex')];
+      return [hmac(oldest, '', body).toString('hex')];
     case 'timestamped': {
-      const signatures = secrets.map((secret) => `v1=${hmac(secret, `${unixSeconds}.`, body, 'hex')}`);
+      const signatures = secrets.map(
+        (secret) => `v1=${hmac(secret, `${unixSeconds}.`, body).toString('hex')}`,
+      );
       return [[`t=${unixSeconds}`, ...signatures].join(',')];
     }
     case 'standard-webhooks': {
       const before = `${eventId}.${unixSeconds}.`;
       const signatures = standardWebhooksKeys(secrets).map(
-        (key) => `v1,${hmac(key, before, body, 'base64')}`,
+        (key) => `v1,${hmac(key, before, body).toString('base64')}`,
       );
       return [eventId, String(unixSeconds), signatures.join(' ')];
     }
@@ -123,10 +120,8 @@ function signatureValues(scheme: SignatureScheme, input: SigningInput): readonly
 }
 
 /** The HMAC of `before` and `body`, under a key or a secret's UTF-8 bytes. */
-function hmac(key: string | KeyObject, before: string, body: Uint8Array, encoding: 'hex' | 'base64'): string {
-  const hash = createHmac('sha256', key);
-  if (before !== '') hash.update(before);
-  return hash.update(body).digest(encoding);
+function hmac(key: string | KeyObject, before: string, body: Uint8Array): Buffer {
+  return createHmac('sha256', key).update(before).update(body).digest();
 }
 
 /**

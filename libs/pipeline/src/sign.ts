@@ -1,4 +1,3 @@
-import { brandedNames } from '#domain/branded-names.js';
 import { formatId } from '#domain/ids.js';
 import { buildPayload } from '#domain/payload-format.js';
 import { allSignatureHeaders } from '#domain/signature.js';
@@ -32,14 +31,13 @@ export function signRequest(
   const body = buildPayload(claim.payloadFormat, { ...event, publicId: eventId });
   const { secrets, privateKeys } = target;
   const input = { secrets, privateKeys, eventId, unixSeconds, body, headerPrefix: brand.headerPrefix };
-  const names = brandedNames(brand.headerPrefix);
   const own: Header[] = [
-    CONTENT_TYPE,
+    ['content-type', 'application/json'],
     ['user-agent', brand.userAgent],
-    [names.eventId, eventId],
-    [names.eventType, event.type],
-    [names.deliveryId, formatId('dlv', claim.deliveryId)],
-    [names.attempt, String(claim.attemptNumber)],
+    [`${brand.headerPrefix}-Event-Id`, eventId],
+    [`${brand.headerPrefix}-Event-Type`, event.type],
+    [`${brand.headerPrefix}-Delivery-Id`, formatId('dlv', claim.deliveryId)],
+    [`${brand.headerPrefix}-Attempt`, String(claim.attemptNumber)],
   ];
   const headers = own.slice();
   const loggedHeaders = own;
@@ -54,7 +52,6 @@ export function signRequest(
   return { body, headers, loggedHeaders };
 }
 
-const CONTENT_TYPE: Header = ['content-type', 'application/json'];
 const REDACTED = '***';
 /** Come with a signature, but hold nothing secret, and are what a support engineer needs to check one. */
 const REVEALED_HEADERS: ReadonlySet<string> = new Set(['webhook-id', 'webhook-timestamp']);
