@@ -58,7 +58,7 @@ export class Claimer {
   }
 }
 
-/** Six full hints, some seven milliseconds of PostgreSQL: what comes meanwhile waits for no more than that. */
+/** Three full hints, some seven milliseconds of PostgreSQL: what comes meanwhile waits for no more than that. */
 const CLAIMS_PER_STATEMENT_MAX = 192;
 /** Claims that run at once would each be given the same room, and between them take it twice. */
 const CLAIMS_AT_ONCE_MAX = 1;

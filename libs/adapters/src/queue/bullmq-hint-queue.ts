@@ -12,11 +12,7 @@ export interface HintJob {
 export class BullMqHintQueue implements HintQueue {
   private readonly queues: Readonly<Record<Hint['lane'], Queue<HintJob>>>;
 
-  /** The most jobs of a lane that are added one by one. */
-  private readonly singlesMax: number;
-
   constructor(connection: QueueConnection) {
-    this.singlesMax = connection.kind === 'postgres' ? POSTGRES_SINGLES_MAX : 0;
     this.queues = {
       fast: openQueue(connection, 'fast'),
       slow: openQueue(connection, 'slow'),
@@ -34,7 +30,7 @@ export class BullMqHintQueue implements HintQueue {
   }
 
   private async addAll(queue: Queue<HintJob>, jobs: readonly NewJob[]): Promise<void> {
-    if (jobs.length > this.singlesMax) await queue.addBulk([...jobs]);
+    if (jobs.length > SINGLES_MAX) await queue.addBulk([...jobs]);
     else await Promise.all(jobs.map(({ name, data, opts }) => queue.add(name, data, opts)));
   }
 
@@ -49,10 +45,10 @@ export class BullMqHintQueue implements HintQueue {
 }
 
 /**
- * On PostgreSQL BullMQ's bulk add makes and drops two temporary tables, some 5 ms whatever it adds, where the add of one job
- * takes a fraction of one. Most batches of hints are one or two jobs.
+ * Up to so many jobs are added one by one, and most batches of hints are one or two. BullMQ's bulk add makes and drops two temporary
+ * tables on PostgreSQL, some 5 ms whatever it adds, and on Redis a pipeline, which costs more than the commands in it while they are few.
  */
-const POSTGRES_SINGLES_MAX = 8;
+const SINGLES_MAX = 8;
 
 /** BullMQ waits for a connection that never came about as long as it takes; commands have a bound of their own. */
 async function bounded<Result>(command: Promise<Result>): Promise<Result> {
