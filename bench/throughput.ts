@@ -57,6 +57,8 @@ interface Rate {
 interface Measured {
   readonly queue: QueueKind;
   readonly rates: Readonly<Record<string, readonly Rate[]>>;
+  /** Posts a second of the ceiling's loop with its receiver in the same process: once after each `end to end`. */
+  readonly one_process_per_second: readonly number[];
   readonly cost: Cost;
   readonly latency: { readonly idle: Distribution; readonly half_load: Distribution };
   readonly peak_rss_bytes: Readonly<Record<string, number>>;
@@ -135,6 +137,7 @@ async function measure(
   await rig.pass(many, { seconds: SIZE.warmUpSeconds });
   const latencyIdle = await measureLatency(rig, null, signal);
   const costs: Cost[] = [];
+  const inOneProcess: number[] = [];
   for (let round = 0; round < SIZE.rounds; round += 1) {
     await beside('end to end', async () => {
       const passed = await rig.pass(many, { seconds });
@@ -142,6 +145,7 @@ async function measure(
       return passed.deliveriesPerSecond;
     });
     if (!isWhole) continue;
+    inOneProcess.push(Math.round(await ceiling.call('runWithReceiver', { seconds: SIZE.ceilingSeconds })));
     await beside('end to end to one endpoint', async () => {
       return (await rig.pass(one, { seconds })).deliveriesPerSecond;
     });
@@ -166,6 +170,7 @@ async function measure(
   const result: Measured = {
     queue,
     rates,
+    one_process_per_second: inOneProcess,
     cost: costs[Math.floor(costs.length / 2)] as Cost,
     latency: { idle: latencyIdle, half_load: latencyHalf },
     peak_rss_bytes: peakRss,
@@ -257,6 +262,7 @@ function median(rates: readonly Rate[]): Rate {
 function tell({
   queue,
   rates,
+  one_process_per_second: inOneProcess,
   cost,
   latency,
   peak_rss_bytes: rss,
@@ -265,6 +271,13 @@ function tell({
   for (const [name, ofName] of Object.entries(rates)) {
     const { ratio, per_second: rate, ceiling_per_second: ceiling } = median(ofName);
     console.log(`${name}${suffix(queue)}: ratio ${ratio.toFixed(2)} (${rate}/s of ${ceiling}/s)`);
+  }
+  const oneProcess = inOneProcess.toSorted((a, b) => a - b)[Math.floor((inOneProcess.length - 1) / 2)];
+  if (oneProcess !== undefined) {
+    const shares = ['end to end', 'drain alone'].map(
+      (name) => `${name} is ${(median(rates[name] ?? []).per_second / oneProcess).toFixed(2)} of that`,
+    );
+    console.log(`bare loop and its receiver in one process: ${oneProcess}/s, ${shares.join(', ')}`);
   }
   console.log(`latency idle${suffix(queue)}: ${describe(latency.idle)}`);
   console.log(`latency at half load${suffix(queue)}: ${describe(latency.half_load)}`);

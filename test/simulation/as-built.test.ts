@@ -57,7 +57,7 @@ test('claims: how many to a statement, and one statement at a time', async () =>
     () => 0,
     (bytes) => new Uint8Array(bytes),
   );
-  const claimer = new Claimer(store, ids, inFlight, 'fast', () => 0);
+  const claimer = new Claimer(store, ids, inFlight, 'fast', () => 0, { takeBack: () => Promise.resolve() });
   await Promise.all(Array.from({ length: 500 }, (_, index) => claimer.claim(`delivery ${index}`)));
   expect(Math.max(...sizes)).toBe(PIPELINE.claimsPerStatementMax);
   expect(runningMax).toBe(PIPELINE.claimStatementsAtOnce);

@@ -130,7 +130,9 @@ test('claims gather for as long as they are taken to', async () => {
       return Promise.resolve([]);
     },
   };
-  const claimer = new Claimer(store, ids(), new InFlight(() => 0), 'fast', () => 0);
+  const claimer = new Claimer(store, ids(), new InFlight(() => 0), 'fast', () => 0, {
+    takeBack: () => Promise.resolve(),
+  });
   expect(await gatherMsOf(() => claimer.claim('delivery'), startedMs)).toBe(PIPELINE.claimGatherMs);
 });
 

@@ -56,13 +56,14 @@ export function createDeliveryEngine(parts: EngineParts): DeliveryEngine {
   const budgets = hintBudgets(parts.hintQueue, monotonicMs);
   const dispatcher = new Dispatcher(store, parts.hintQueue, budgets, report);
   const inFlight = new InFlight(monotonicMs);
-  const claimer = (lane: Lane) => new Claimer(store, parts.ids, inFlight, lane, monotonicMs);
+  const releaser = new Releaser(store, { isDatabaseAway });
+  const claimer = (lane: Lane) => new Claimer(store, parts.ids, inFlight, lane, monotonicMs, releaser);
   const deliverer = new Deliverer({
     claimers: { fast: claimer('fast'), slow: claimer('slow'), suspect: claimer('suspect') },
     targets: new Targets(store, monotonicMs),
     sender: parts.sender,
     settler: new Settler(store, dispatcher, { isItems: isItemsFault, isDatabaseAway }),
-    releaser: new Releaser(store),
+    releaser,
     inFlight,
     unhint: (deliveryIds) => store.unhint(deliveryIds),
     brand: parts.brand,

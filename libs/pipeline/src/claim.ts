@@ -4,6 +4,7 @@ import type { Claimed, ClaimRequest, DeliveryStore } from './delivery-store.js';
 import type { Lane } from './hint-queue.js';
 import type { InFlight, InFlightAttempt } from './in-flight.js';
 import { MicroBatch } from './micro-batch.js';
+import type { Releaser } from './settle.js';
 
 /** A claim as this worker has it in hand. */
 export interface HeldClaim extends Claimed {
@@ -22,6 +23,7 @@ export class Claimer {
     private readonly inFlight: Pick<InFlight, 'rooms' | 'begin'>,
     private readonly lane: Lane,
     private readonly monotonicMs: () => number,
+    private readonly releaser: Pick<Releaser, 'takeBack'>,
   ) {
     this.batches = new MicroBatch({
       run: (deliveryIds) => this.claimAll(deliveryIds),
@@ -43,9 +45,8 @@ export class Claimer {
       if (wanted.has(deliveryId)) continue;
       wanted.set(deliveryId, { deliveryId, leaseToken: randomUUID(), attemptId: this.ids.uuid() });
     }
-    const rooms = this.inFlight.rooms(this.lane);
     const claims = new Map<string, HeldClaim>();
-    for (const claimed of await this.store.claim(this.lane, [...wanted.values()], rooms)) {
+    for (const claimed of await this.made([...wanted.values()])) {
       const inHand = this.inFlight.begin(claimed, this.lane);
       claims.set(claimed.deliveryId, { ...claimed, claimStartedMs, inHand });
     }
@@ -55,6 +56,16 @@ export class Claimer {
       claims.delete(deliveryId);
       return claim;
     });
+  }
+
+  private async made(wanted: readonly ClaimRequest[]): Promise<readonly Claimed[]> {
+    try {
+      return await this.store.claim(this.lane, wanted, this.inFlight.rooms(this.lane));
+    } catch (error) {
+      // Beside: whoever asked is told at once. When it fails as well, leases and marks end by themselves.
+      this.releaser.takeBack(wanted, error).catch(() => undefined);
+      throw error;
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Claimed, DeliveryStore, Settled, Settlement } from './delivery-store.js';
-import type { Dispatcher } from './dispatch.js';
+import type { Claimed, ClaimRequest, DeliveryStore, Settled, Settlement } from './delivery-store.js';
+import type { Dispatcher, DispatchStore } from './dispatch.js';
 import { MicroBatch } from './micro-batch.js';
 
 /** What an error of the store says of whose doing it is. */
@@ -16,13 +16,14 @@ export class Settler {
   private readonly batches: MicroBatch<Settlement, Settled>;
 
   constructor(
-    private readonly store: Pick<DeliveryStore, 'settle'>,
+    store: Pick<DeliveryStore, 'settle'>,
     dispatcher: Pick<Dispatcher, 'retrying'>,
-    private readonly faults: SettleFaults,
+    faults: SettleFaults,
   ) {
     this.batches = new MicroBatch({
       run: async (settlements) => {
-        const settled = await this.patiently(settlements);
+        // What a receiver answered is worth keeping: a success counts as long as the delivery is open, even after its lease has ended.
+        const settled = await patiently(faults, () => store.settle(settlements));
         dispatcher.retrying(settled.flatMap((result) => (result.kind === 'retrying' ? [result.next] : [])));
         return settled;
       },
@@ -42,29 +43,17 @@ export class Settler {
   settle(settlement: Settlement): Promise<Settled> {
     return this.batches.add(settlement);
   }
-
-  /**
-   * While the database is away, what a receiver answered is worth keeping: a success counts as long as the delivery is
-   * open, even after its lease has ended.
-   */
-  private async patiently(settlements: readonly Settlement[]): Promise<readonly Settled[]> {
-    const giveUpMs = performance.now() + PATIENCE_MS;
-    for (;;) {
-      try {
-        return await this.store.settle(settlements);
-      } catch (error) {
-        if (!this.faults.isDatabaseAway(error) || performance.now() > giveUpMs) throw error;
-        await delay(AGAIN_MS);
-      }
-    }
-  }
 }
 
 /** Gives leases up before they end by themselves. */
 export class Releaser {
   private readonly batches: MicroBatch<Claimed, null>;
 
-  constructor(private readonly store: Pick<DeliveryStore, 'release' | 'reconcile' | 'cancel'>) {
+  constructor(
+    private readonly store: Pick<DeliveryStore, 'release' | 'reconcile' | 'cancel'> &
+      Pick<DispatchStore, 'unhint'>,
+    private readonly faults: Pick<SettleFaults, 'isDatabaseAway'>,
+  ) {
     this.batches = new MicroBatch({
       run: async (claims) => {
         await store.release(claims);
@@ -86,6 +75,21 @@ export class Releaser {
     await this.store.cancel(claim.deliveryId);
   }
 
+  /**
+   * Undoes a claim whose answer never came, as soon as the database is there again: it may have been made, and what was not
+   * claimed is still marked as hinted. Either would keep its deliveries from everybody for a hint's or a lease's time.
+   *
+   * Gives up by itself: those times have passed by then.
+   */
+  async takeBack(claims: readonly ClaimRequest[], error: unknown): Promise<void> {
+    if (!this.faults.isDatabaseAway(error)) return;
+    await delay(AGAIN_MS);
+    await patiently(this.faults, async () => {
+      await this.store.release(claims);
+      await this.store.unhint(claims.map(({ deliveryId }) => deliveryId));
+    });
+  }
+
   /** Records attempts whose end nobody will see as `unknown` and frees their deliveries. */
   async abandon(claims: readonly Claimed[]): Promise<void> {
     if (claims.length === 0) return;
@@ -93,6 +97,22 @@ export class Releaser {
       deliveriesMax: claims.length,
       leaseTokens: claims.map(({ leaseToken }) => leaseToken),
     });
+  }
+}
+
+/** Runs something again and again while the database is away. @throws what `run` threw last */
+async function patiently<Result>(
+  faults: Pick<SettleFaults, 'isDatabaseAway'>,
+  run: () => Promise<Result>,
+): Promise<Result> {
+  const giveUpMs = performance.now() + PATIENCE_MS;
+  for (;;) {
+    try {
+      return await run();
+    } catch (error) {
+      if (!faults.isDatabaseAway(error) || performance.now() > giveUpMs) throw error;
+      await delay(AGAIN_MS);
+    }
   }
 }
 

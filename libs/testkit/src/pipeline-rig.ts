@@ -101,13 +101,14 @@ export class PipelineRig {
   /** Another worker's deliverer on the same database. */
   newDeliverer(inFlight = new InFlight(() => performance.now())): Deliverer {
     const monotonicMs = () => performance.now();
-    const claimer = (lane: Lane) => new Claimer(this.store, this.ids, inFlight, lane, monotonicMs);
+    const releaser = new Releaser(this.store, { isDatabaseAway });
+    const claimer = (lane: Lane) => new Claimer(this.store, this.ids, inFlight, lane, monotonicMs, releaser);
     return new Deliverer({
       claimers: { fast: claimer('fast'), slow: claimer('slow'), suspect: claimer('suspect') },
       targets: new Targets(this.store, monotonicMs),
       sender: this.sender,
       settler: new Settler(this.store, this.dispatcher, { isItems: isItemsFault, isDatabaseAway }),
-      releaser: new Releaser(this.store),
+      releaser,
       inFlight,
       unhint: (deliveryIds) => this.store.unhint(deliveryIds),
       brand: { headerPrefix: 'X-Posthorn', userAgent: 'Posthorn/test' },
