@@ -69,7 +69,7 @@ export class Claimer {
   }
 }
 
-/** Three full hints, some seven milliseconds of PostgreSQL: what comes meanwhile waits for no more than that. */
+/** Six full hints, some seven milliseconds of PostgreSQL: what comes meanwhile waits for no more than that. */
 const CLAIMS_PER_STATEMENT_MAX = 192;
 /** Claims that run at once would each be given the same room, and between them take it twice. */
 const CLAIMS_AT_ONCE_MAX = 1;

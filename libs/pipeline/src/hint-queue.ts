@@ -30,10 +30,8 @@ export const LANES = ['fast', 'slow', 'suspect'] as const;
  */
 export type Lane = (typeof LANES)[number];
 
-/**
- * A batch of events that came singly is one job of the queue, whose cost they share. Small enough that one hint never fills a worker: eight do.
- */
-export const HINT_DELIVERIES_MAX = 64;
+/** Amortises the queue's cost per job; small enough that one hint never fills a worker. */
+export const HINT_DELIVERIES_MAX = 32;
 
 /**
  * How long a delivery that was hinted is left alone by the sweep of due deliveries. Longer than a healthy queue ever
